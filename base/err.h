@@ -14,10 +14,12 @@
 extern "C" {
 #endif
 
-/* Keeps the sentence for this thread and returns -err. err is a positive errno. Long sentences are cut. */
+/* Keeps the sentence for this thread and returns -err. err is a positive errno. Long sentences
+ * are cut. */
 int err_set(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Puts "text: " in front of the thread's sentence: adds where it happened. Returns ret unchanged. */
+/* Puts "text: " in front of the thread's sentence: adds where it happened. Returns ret
+ * unchanged. */
 int err_prefix(int ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The thread's last sentence, "" if there is none. Valid until the next err_set of this thread. */

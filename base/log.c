@@ -26,8 +26,8 @@ void log_line(enum log_level level, const char *name, const char *fmt, ...)
     localtime_r(&now.tv_sec, &tm);
     char line[2048], stamp[32];
     strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S", &tm);
-    int head = snprintf(line, sizeof(line), "[%s,%03ld] %s - %s: ", stamp, now.tv_nsec / 1000000, name,
-                        level_name[level]);
+    int head = snprintf(line, sizeof(line), "[%s,%03ld] %s - %s: ", stamp, now.tv_nsec / 1000000,
+                        name, level_name[level]);
     va_list ap;
     va_start(ap, fmt);
     int body = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, fmt, ap);

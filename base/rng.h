@@ -1,8 +1,8 @@
 /*
  * A counter-based random generator: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random
- * numbers: as easy as 1, 2, 3", SC 2011). It has no state: a number is a function of (seed, purpose,
- * layer, step, element), so weights, dropout and shuffling do not depend on how a model is split, on
- * the number of threads or on the order of calls.
+ * numbers: as easy as 1, 2, 3", SC 2011). It has no state: a number is a function of (seed,
+ * purpose, layer, step, element), so weights, dropout and shuffling do not depend on how a model is
+ * split, on the number of threads or on the order of calls.
  *
  *     struct rng r = rng_make(seed, RNG_DROPOUT, layer, step);
  *     float u = rng_uniform(rng_word(&r, element));
@@ -19,16 +19,20 @@ struct rng {
     uint32_t stream[2]; /* purpose << 24 | layer, step */
 };
 
-static inline struct rng rng_make(uint64_t seed, enum rng_purpose purpose, uint32_t layer, uint32_t step)
+static inline struct rng rng_make(uint64_t seed, enum rng_purpose purpose, uint32_t layer,
+                                  uint32_t step)
 {
-    struct rng r = {{(uint32_t)seed, (uint32_t)(seed >> 32)}, {(uint32_t)purpose << 24 | layer, step}};
+    struct rng r = {{(uint32_t)seed, (uint32_t)(seed >> 32)},
+                    {(uint32_t)purpose << 24 | layer, step}};
     return r;
 }
 
-/* Four words; element e of a stream is word e % 4 of block e / 4. Plain enough for the compiler to vectorise. */
+/* Four words; element e of a stream is word e % 4 of block e / 4. Plain enough for the compiler
+ * to vectorise. */
 static inline void rng_block(const struct rng *r, uint64_t block, uint32_t out[4])
 {
-    uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = r->stream[0], c3 = r->stream[1];
+    uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = r->stream[0],
+             c3 = r->stream[1];
     uint32_t k0 = r->key[0], k1 = r->key[1];
     for (int round = 0; round < 10; round++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;

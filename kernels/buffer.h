@@ -1,7 +1,8 @@
 /*
  * A run of bytes with one owner. Tensors lie in it and are never freed themselves. PLACE_PINNED is
- * anonymous mmap, 2 MiB aligned, plus ops->pin, so that a GPU and an io_uring can hold the same pages.
- * On the CPU device all places are such host memory (huge pages where the kernel gives them).
+ * anonymous mmap, 2 MiB aligned, plus ops->pin, so that a GPU and an io_uring can hold the same
+ * pages. On the CPU device all places are such host memory (huge pages where the kernel gives
+ * them).
  */
 #ifndef KERNELS_BUFFER_H
 #define KERNELS_BUFFER_H
@@ -20,7 +21,8 @@ struct buffer {
 };
 
 /* Zeroed memory. bytes 0 is allowed and owns nothing. -ENOMEM and a sentence that names `what`. */
-int buffer_open(struct buffer *b, struct device *dev, enum place place, size_t bytes, const char *what);
+int buffer_open(struct buffer *b, struct device *dev, enum place place, size_t bytes,
+                const char *what);
 
 /* Frees; harmless on a zeroed or already closed buffer. */
 void buffer_close(struct buffer *b);

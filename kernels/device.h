@@ -25,7 +25,8 @@ struct kernels;
 struct device_ops {
     const char *name;
     void (*close)(struct device *d);
-    int (*alloc)(struct device *d, void **p, size_t bytes); /* zeroed device memory; -ENOMEM and a sentence */
+    /* zeroed device memory; -ENOMEM and a sentence */
+    int (*alloc)(struct device *d, void **p, size_t bytes);
     void (*free)(struct device *d, void *p, size_t bytes);
     int (*pin)(struct device *d, void *p, size_t bytes);    /* (optional) lock host pages for DMA */
     void (*unpin)(struct device *d, void *p, size_t bytes); /* (optional) */

@@ -1,6 +1,6 @@
 /*
- * A shape over borrowed bytes: row-major, contiguous; images are (N, C, H, W), flat data (N, features).
- * Copied by value, never freed: the buffer it lies in is. data is NULL while planning.
+ * A shape over borrowed bytes: row-major, contiguous; images are (N, C, H, W), flat data (N,
+ * features). Copied by value, never freed: the buffer it lies in is. data is NULL while planning.
  */
 #ifndef KERNELS_TENSOR_H
 #define KERNELS_TENSOR_H
@@ -33,7 +33,8 @@ const char *dtype_name(enum dtype t); /* as safetensors spells it: "F32", "F16",
 struct tensor tensor_f32(int ndim, const int dim[]);
 size_t tensor_count(const struct tensor *t); /* elements; 1 for ndim 0 */
 size_t tensor_bytes(const struct tensor *t);
-size_t tensor_row(const struct tensor *t); /* elements of one sample: all dimensions but the first */
+/* elements of one sample: all dimensions but the first */
+size_t tensor_row(const struct tensor *t);
 int tensor_same_shape(const struct tensor *a, const struct tensor *b);
 
 /* "(64, 3, 32, 32)" into text; returns text. */

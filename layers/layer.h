@@ -1,9 +1,11 @@
 /*
- * A layer: shapes, parameters, and which kernels run in which order. Adding one is one file here, its kernels,
- * and rows in the tests. Shapes are planned without memory or a device; memory is lent by the model's pass.
+ * A layer: shapes, parameters, and which kernels run in which order. Adding one is one file here,
+ * its kernels, and rows in the tests. Shapes are planned without memory or a device; memory is lent
+ * by the model's pass.
  *
- * Input gradients obey `mode`, set once at planning: the consumer that runs first in backward order gets SET, later
- * ones ADD, GRAD_NONE where nobody wants it. Parameter gradients always add, times `scale` (see kernels.h).
+ * Input gradients obey `mode`, set once at planning: the consumer that runs first in backward order
+ * gets SET, later ones ADD, GRAD_NONE where nobody wants it. Parameter gradients always add, times
+ * `scale` (see kernels.h).
  */
 #ifndef LAYERS_LAYER_H
 #define LAYERS_LAYER_H
@@ -21,7 +23,8 @@ enum grad_mode { GRAD_NONE, GRAD_SET, GRAD_ADD };
 
 enum run_mode { RUN_EVAL, RUN_TRAIN };
 
-/* A named array that belongs to a layer. `data` and `grad` lie in the model's buffers; NULL until it is bound. */
+/* A named array that belongs to a layer. `data` and `grad` lie in the model's buffers; NULL
+ * until it is bound. */
 struct param {
     char name[LAYER_NAME_BYTES]; /* as in PyTorch's state_dict, "features.0.weight" */
     struct tensor value;         /* shape; data once bound */
@@ -37,8 +40,8 @@ struct layer_plan {
     double flops; /* forward, multiply and add counted as two */
 };
 
-/* What one layer touches in one micro-batch. All lent: a layer frees nothing here. dim[0] of every tensor is
- * the number of samples now, at most what was planned. */
+/* What one layer touches in one micro-batch. All lent: a layer frees nothing here. dim[0] of
+ * every tensor is the number of samples now, at most what was planned. */
 struct layer_io {
     const struct tensor *in[LAYER_MAX_IN];
     struct tensor *out;
@@ -46,9 +49,10 @@ struct layer_io {
     const struct tensor *dout;
     struct tensor *din[LAYER_MAX_IN];
     enum grad_mode mode[LAYER_MAX_IN];
-    void *work;            /* scratch, dead after each call */
+    void *work; /* scratch, dead after each call */
     enum run_mode run;
-    uint64_t seed;         /* keys of the random numbers: seed, step, and the first sample's number in the full batch */
+    /* keys of the random numbers: seed, step, and the first sample's number in the full batch */
+    uint64_t seed;
     uint32_t step;
     uint64_t first_sample;
 };
@@ -57,10 +61,13 @@ struct layer;
 
 struct layer_ops {
     const char *name; /* "conv2d" */
-    /* Shapes alone: fills plan from the input shapes. -EINVAL and a sentence where they do not fit. */
-    int (*plan)(struct layer *l, const struct tensor in[], enum run_mode run, struct layer_plan *plan);
+    /* Shapes alone: fills plan from the input shapes. -EINVAL and a sentence where they do not
+     * fit. */
+    int (*plan)(struct layer *l, const struct tensor in[], enum run_mode run,
+                struct layer_plan *plan);
     /* Bytes of scratch that forward (and in RUN_TRAIN backward) want on this device. (optional) */
-    size_t (*work_bytes)(const struct layer *l, struct device *d, const struct tensor in[], enum run_mode run);
+    size_t (*work_bytes)(const struct layer *l, struct device *d, const struct tensor in[],
+                         enum run_mode run);
     /* The name of a kernel that this device lacks and the layer needs, or NULL. (optional) */
     const char *(*missing)(const struct layer *l, const struct kernels *k, enum run_mode run);
     /* Fresh parameters, keyed by (seed, l->number). (optional: no parameters) */
@@ -68,8 +75,10 @@ struct layer_ops {
     void (*forward)(const struct layer *l, struct device *d, struct layer_io *io);
     void (*backward_data)(const struct layer *l, struct device *d, struct layer_io *io);
     /* param.grad += scale * gradient. (optional: no parameters) */
-    void (*backward_weights)(const struct layer *l, struct device *d, struct layer_io *io, float scale);
-    /* True if forward can apply this activation itself, from now on or (ACT_NONE) no more. (optional) */
+    void (*backward_weights)(const struct layer *l, struct device *d, struct layer_io *io,
+                             float scale);
+    /* True if forward can apply this activation itself, from now on or (ACT_NONE) no more.
+     * (optional) */
     bool (*fuse_act)(struct layer *l, enum act act);
     /* One line of its own numbers for `inspect`, "3x3, stride 1, pad 1". (optional) */
     char *(*describe)(const struct layer *l, char *text, size_t text_bytes);
@@ -79,23 +88,29 @@ struct layer_ops {
 /* Embedded first in struct conv2d, struct linear, ...: their own numbers stay their own. */
 struct layer {
     const struct layer_ops *ops;
-    int number;                         /* in the whole model, as `inspect` prints it: keys its random numbers */
-    char name[LAYER_NAME_BYTES];        /* prefix of its parameters' names, "features.0" */
-    int nin, input[LAYER_MAX_IN];       /* layer numbers, -1 for the model's input */
+    /* in the whole model, as `inspect` prints it: keys its random numbers */
+    int number;
+    char name[LAYER_NAME_BYTES];  /* prefix of its parameters' names, "features.0" */
+    int nin, input[LAYER_MAX_IN]; /* layer numbers, -1 for the model's input */
     struct param param[LAYER_MAX_PARAM];
     int nparam;
-    enum act act;   /* an activation layer's own, else ACT_NONE */
-    bool alias;     /* its output is its input's memory in this mode (flatten; dropout in evaluation) */
-    bool fused;     /* the layer before does this one's work (set by the model) */
+    enum act act; /* an activation layer's own, else ACT_NONE */
+    /* its output is its input's memory in this mode (flatten; dropout in evaluation) */
+    bool alias;
+    bool fused; /* the layer before does this one's work (set by the model) */
 };
 
 void layer_free(struct layer *l);
 
-/* Constructors: -ENOMEM gives NULL and a sentence. The model numbers and connects them. */
-enum weight_init { INIT_PYTORCH, INIT_VGG }; /* kaiming-uniform(sqrt 5) as nn.Module does; VGG: kaiming-normal fan_out, N(0, 0.01) */
+/* kaiming-uniform(sqrt 5) as nn.Module does; VGG: kaiming-normal fan_out, N(0, 0.01) */
+enum weight_init { INIT_PYTORCH, INIT_VGG };
 
-struct layer *conv2d_new(int in_channels, int out_channels, int kernel, int stride, int pad, bool bias, enum weight_init init);
-struct layer *conv_transpose2d_new(int in_channels, int out_channels, int kernel, int stride, int pad);
+/* Constructors: -ENOMEM gives NULL and a sentence. The model numbers and connects them. */
+
+struct layer *conv2d_new(int in_channels, int out_channels, int kernel, int stride, int pad,
+                         bool bias, enum weight_init init);
+struct layer *conv_transpose2d_new(int in_channels, int out_channels, int kernel, int stride,
+                                   int pad);
 struct layer *linear_new(int in_features, int out_features, enum weight_init init);
 struct layer *batchnorm_new(int channels, float momentum, float eps);
 struct layer *activation_new(enum act act);

@@ -4,8 +4,8 @@
  *     struct model *m;
  *     struct model_options opt = model_options_default();
  *     if (model_open(&m, "vgg11", &opt) < 0) ...                 // shapes only: no weights yet
- *     if (model_slice(m, 0, 6) < 0) ...                          // this node's share; all of it by default
- *     if (model_bind(m, dev, RUN_TRAIN, MODEL_GRADS_FUSED) < 0) ...   // allocates weights (and gradients)
+ *     if (model_slice(m, 0, 6) < 0) ...               // this node's share; all of it by default
+ *     if (model_bind(m, dev, RUN_TRAIN, MODEL_GRADS_FUSED) < 0) ...     // allocates weights
  *     model_init(m, seed);                                       // or weights_load(m, path)
  *     model_close(m);
  */
@@ -18,29 +18,31 @@
 #include "layers/layer.h"
 
 struct model_options {
-    float dropout;      /* VGG; 0 leaves the layers in as no-ops: numbers never change */
-    int codec;          /* channels divided by it around the default cut; 0: no codec */
-    int classes;        /* 0: the model's own (VGG 1000, small 10) */
+    float dropout; /* VGG; 0 leaves the layers in as no-ops: numbers never change */
+    int codec;     /* channels divided by it around the default cut; 0: no codec */
+    int classes;   /* 0: the model's own (VGG 1000, small 10) */
 };
 struct model_options model_options_default(void);
 
 enum model_grads {
-    MODEL_GRADS_NONE,  /* no training */
-    MODEL_GRADS_FUSED, /* param.grad is the parameter itself: backward_weights with scale -lr is the update */
-    MODEL_GRADS_OWN,   /* a buffer of gradients (momentum, weight decay, micro-batches) */
+    MODEL_GRADS_NONE, /* no training */
+    /* param.grad is the parameter itself: backward_weights with scale -lr is the update */
+    MODEL_GRADS_FUSED,
+    MODEL_GRADS_OWN, /* a buffer of gradients (momentum, weight decay, micro-batches) */
 };
 
 struct model {
     char name[LAYER_NAME_BYTES];
-    struct layer **layer; /* all layers of the whole model: shapes and numbers are known everywhere */
+    /* all layers of the whole model: shapes and numbers are known everywhere */
+    struct layer **layer;
     int nlayer;
-    struct tensor in;     /* one sample, dim[0] = 1 */
+    struct tensor in;        /* one sample, dim[0] = 1 */
     struct layer_plan *plan; /* nlayer of them, for one sample */
     int classes;
-    int default_cut;      /* 0: none */
-    int from, to;         /* this node's layers: from included, to not */
+    int default_cut; /* 0: none */
+    int from, to;    /* this node's layers: from included, to not */
 
-    struct device *dev;   /* from here on: after model_bind */
+    struct device *dev; /* from here on: after model_bind */
     enum model_grads grads_kind;
     struct buffer params, grads;
     size_t nparam_floats; /* trained floats at the start of params; running statistics follow */
@@ -53,22 +55,27 @@ void model_close(struct model *m); /* NULL is fine */
 /* The names that model_open knows, NULL-terminated. */
 const char *const *model_names(void);
 
-/* This node runs layers from (included) to `to` (not). Refused where a cut is not legal, with the legal ones. */
+/* This node runs layers from (included) to `to` (not). Refused where a cut is not legal, with
+ * the legal ones. */
 int model_slice(struct model *m, int from, int to);
 
 /* True if exactly one tensor crosses between layers cut-1 and cut (0 < cut < nlayer). */
 bool model_cut_legal(const struct model *m, int cut);
 
-/* What enters layer `number` of a whole run for n samples; number == nlayer: the output. The cut must be legal. */
+/* What enters layer `number` of a whole run for n samples; number == nlayer: the output. The cut
+ * must be legal. */
 struct tensor model_crossing(const struct model *m, int number, int n);
 
-size_t model_param_count(const struct model *m, int from, int to); /* trained floats of layers from..to */
-double model_flops(const struct model *m, int from, int to);       /* forward, one sample */
+/* trained floats of layers from..to */
+size_t model_param_count(const struct model *m, int from, int to);
+double model_flops(const struct model *m, int from, int to); /* forward, one sample */
 
-/* A hash of the definition (layers, shapes, options): equal on two nodes that run the same model. */
+/* A hash of the definition (layers, shapes, options): equal on two nodes that run the same
+ * model. */
 uint64_t model_hash(const struct model *m);
 
-/* Allocates this slice's weights (zeroed) and, as asked, gradients; checks that the device has every kernel. */
+/* Allocates this slice's weights (zeroed) and, as asked, gradients; checks that the device has
+ * every kernel. */
 int model_bind(struct model *m, struct device *dev, enum run_mode run, enum model_grads grads);
 
 /* Fresh weights for this slice, keyed by (seed, layer number): the same whatever the slice. */

@@ -1,11 +1,12 @@
 /*
- * SGD as PyTorch defines it: g += weight_decay * w; v = momentum * v + g (v = g at first); w -= lr * v.
- * It says which gradients a model must be bound with and which scale backward_weights gets:
+ * SGD as PyTorch defines it: g += weight_decay * w; v = momentum * v + g (v = g at first);
+ * w -= lr * v. It says which gradients a model must be bound with and which scale
+ * backward_weights gets:
  *
  *     model_bind(m, dev, RUN_TRAIN, sgd_grads(&sgd, micro_batches));
- *     sgd_begin(&sgd, m);                              // before the first backward_weights of a step
- *     pass_backward_weights(p, sgd_scale(&sgd, m));    // once a micro-batch
- *     sgd_end(&sgd, m);                                // after the last
+ *     sgd_begin(&sgd, m);                           // before the first backward_weights of a step
+ *     pass_backward_weights(p, sgd_scale(&sgd, m)); // once a micro-batch
+ *     sgd_end(&sgd, m);                             // after the last
  */
 #ifndef MODELS_OPTIMIZER_H
 #define MODELS_OPTIMIZER_H

@@ -1,7 +1,8 @@
 /*
- * What the CPU kernels share. Every file in this folder but pool.c and device_cpu.c is compiled once an
- * instruction set, with ISA = plain, avx2, avx512 or neon; CPU(name) gives each copy its own symbol. A file
- * defines CPU(...) functions, declares them here, and table.c gathers them in `const struct kernels CPU(kernels)`.
+ * What the CPU kernels share. Every file in this folder but pool.c and device_cpu.c is compiled
+ * once an instruction set, with ISA = plain, avx2, avx512 or neon; CPU(name) gives each copy its
+ * own symbol. A file defines CPU(...) functions, declares them here, and table.c gathers them in
+ * `const struct kernels CPU(kernels)`.
  */
 #ifndef KERNELS_CPU_CPU_H
 #define KERNELS_CPU_CPU_H
