@@ -38,10 +38,17 @@ struct layer_plan {
     struct tensor saved[LAYER_MAX_SAVED]; /* forward writes, backward reads; only in RUN_TRAIN */
     int nsaved;
     double flops; /* forward, multiply and add counted as two */
+
+    /* What the pass may do with memory. */
+    bool alias;         /* out holds in[0]'s values: on the same memory nothing is left to do */
+    bool in_place;      /* forward may write out over in[0] */
+    bool grad_in_place; /* backward_data may write din[0] over dout (GRAD_SET) */
+    bool reads_in;      /* backward reads in[] */
+    bool reads_out;     /* backward reads out */
 };
 
-/* What one layer touches in one micro-batch. All lent: a layer frees nothing here. dim[0] of
- * every tensor is the number of samples now, at most what was planned. */
+/* What one layer touches in one micro-batch. All lent: a layer frees nothing here. dim[0] of in,
+ * out, dout and din is the number of samples now, at most what was planned; saved stays as planned. */
 struct layer_io {
     const struct tensor *in[LAYER_MAX_IN];
     struct tensor *out;
@@ -51,6 +58,7 @@ struct layer_io {
     enum grad_mode mode[LAYER_MAX_IN];
     void *work; /* scratch, dead after each call */
     enum run_mode run;
+    enum act act; /* forward applies it last; ACT_NONE where fuses_act does not say true */
     /* keys of the random numbers: seed, step, and the first sample's number in the full batch */
     uint64_t seed;
     uint32_t step;
@@ -61,9 +69,8 @@ struct layer;
 
 struct layer_ops {
     const char *name; /* "conv2d" */
-    /* Shapes alone: fills plan from the input shapes. -EINVAL and a sentence where they do not
-     * fit. */
-    int (*plan)(struct layer *l, const struct tensor in[], enum run_mode run,
+    /* Shapes alone: fills plan (zeroed) from the inputs. -EINVAL and a sentence if they don't fit. */
+    int (*plan)(const struct layer *l, const struct tensor in[], enum run_mode run,
                 struct layer_plan *plan);
     /* Bytes of scratch that forward (and in RUN_TRAIN backward) want on this device. (optional) */
     size_t (*work_bytes)(const struct layer *l, struct device *d, const struct tensor in[],
@@ -71,15 +78,16 @@ struct layer_ops {
     /* The name of a kernel that this device lacks and the layer needs, or NULL. (optional) */
     const char *(*missing)(const struct layer *l, const struct kernels *k, enum run_mode run);
     /* Fresh parameters, keyed by (seed, l->number). (optional: no parameters) */
-    void (*init)(struct layer *l, struct device *d, uint64_t seed);
+    void (*init)(const struct layer *l, struct device *d, uint64_t seed);
     void (*forward)(const struct layer *l, struct device *d, struct layer_io *io);
+    /* Runs for every layer whose output has a gradient, also where all modes are GRAD_NONE. */
     void (*backward_data)(const struct layer *l, struct device *d, struct layer_io *io);
     /* param.grad += scale * gradient. (optional: no parameters) */
     void (*backward_weights)(const struct layer *l, struct device *d, struct layer_io *io,
                              float scale);
-    /* True if forward can apply this activation itself, from now on or (ACT_NONE) no more.
-     * (optional) */
-    bool (*fuse_act)(struct layer *l, enum act act);
+    /* True if forward applies io->act itself in this mode: the activation layer after it has then
+     * nothing to do in forward. (optional) */
+    bool (*fuses_act)(const struct layer *l, enum run_mode run);
     /* One line of its own numbers for `inspect`, "3x3, stride 1, pad 1". (optional) */
     char *(*describe)(const struct layer *l, char *text, size_t text_bytes);
     void (*free)(struct layer *l); /* (optional: plain free) */
@@ -95,9 +103,6 @@ struct layer {
     struct param param[LAYER_MAX_PARAM];
     int nparam;
     enum act act; /* an activation layer's own, else ACT_NONE */
-    /* its output is its input's memory in this mode (flatten; dropout in evaluation) */
-    bool alias;
-    bool fused; /* the layer before does this one's work (set by the model) */
 };
 
 void layer_free(struct layer *l);

@@ -41,11 +41,13 @@ struct model {
     int classes;
     int default_cut; /* 0: none */
     int from, to;    /* this node's layers: from included, to not */
+    bool unfused;    /* passes opened from now on fuse nothing: the same bits, for tests, benches */
 
     struct device *dev; /* from here on: after model_bind */
     enum model_grads grads_kind;
     struct buffer params, grads;
-    size_t nparam_floats; /* trained floats at the start of params; running statistics follow */
+    /* trained floats at the start of params, padding included; running statistics follow */
+    size_t nparam_floats;
 };
 
 /* By name: "small", "vgg11", "vgg16", "vgg19". Unknown: -EINVAL and a sentence with the names. */
