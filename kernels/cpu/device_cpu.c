@@ -1,6 +1,7 @@
 /*
- * The CPU device: every call runs at once, on the pool. The instruction set is chosen here, at run time, from the
- * tables that this build holds; "reference" is the plain loops of kernels/ref, on the caller alone.
+ * The CPU device: every call runs at once, on the pool. The instruction set is chosen here, at run
+ * time, from the tables that this build holds; "reference" is the plain loops of kernels/ref, on
+ * the caller alone.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -33,7 +34,7 @@ extern const struct kernels kernels_avx2, kernels_avx512;
 static int have_avx2(void)
 {
     unsigned a, b, c, d;
-    __builtin_cpu_init(); /* __builtin_cpu_supports also asks whether the kernel keeps the wide registers */
+    __builtin_cpu_init(); /* _supports also asks whether the kernel keeps the wide registers */
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }

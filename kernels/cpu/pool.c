@@ -1,7 +1,8 @@
 /*
- * The pool. One atomic word, `left`, is the number of jobs that nobody has claimed yet: who takes it from n to n - 1
- * owns one job, and only then reads what the job is. The caller cannot return, let alone publish another run, before an
- * owner reports it done; so a worker that comes late finds either nothing or a whole job of the present run.
+ * The pool. One atomic word, `left`, is the number of jobs that nobody has claimed yet: who takes
+ * it from n to n - 1 owns one job, and only then reads what the job is. The caller cannot return,
+ * let alone publish another run, before an owner reports it done; so a worker that comes late finds
+ * either nothing or a whole job of the present run.
  */
 #include "kernels/cpu/pool.h"
 
@@ -164,7 +165,8 @@ static int read_numbers(const char *path, long *a, long *b)
     return n < 0 ? 0 : n;
 }
 
-/* The CPU time that a container grants, in whole cores, rounded up; INT_MAX where there is no limit. */
+/* The CPU time that a container grants, in whole cores, rounded up; INT_MAX where there is no
+ * limit. */
 static int quota_cores(void)
 {
     long quota, period;

@@ -1,6 +1,7 @@
 /*
- * The reference backend: plain loops, one thread, no contraction, double for long sums. It is what every other
- * backend is compared with, and never what a user runs. ref_NAME is the entry NAME of struct kernels.
+ * The reference backend: plain loops, one thread, no contraction, double for long sums. It is what
+ * every other backend is compared with, and never what a user runs. ref_NAME is the entry NAME of
+ * struct kernels.
  */
 #ifndef KERNELS_REF_REF_H
 #define KERNELS_REF_REF_H
