@@ -6,4 +6,6 @@
 
 const struct kernels CPU(kernels) = {
     .name = NAME(ISA),
+    .act_forward = CPU(act_forward),
+    .act_backward = CPU(act_backward),
 };
