@@ -48,7 +48,7 @@ struct layer_plan {
 };
 
 /* What one layer touches in one micro-batch. All lent: a layer frees nothing here. dim[0] of in,
- * out, dout and din is the number of samples now, at most what was planned; saved stays as planned. */
+ * out, dout, din is the number of samples now, at most what was planned; saved stays as planned. */
 struct layer_io {
     const struct tensor *in[LAYER_MAX_IN];
     struct tensor *out;
@@ -69,7 +69,7 @@ struct layer;
 
 struct layer_ops {
     const char *name; /* "conv2d" */
-    /* Shapes alone: fills plan (zeroed) from the inputs. -EINVAL and a sentence if they don't fit. */
+    /* Shapes alone: fills plan (zeroed) from the inputs. -EINVAL and a sentence on misfit. */
     int (*plan)(const struct layer *l, const struct tensor in[], enum run_mode run,
                 struct layer_plan *plan);
     /* Bytes of scratch that forward (and in RUN_TRAIN backward) want on this device. (optional) */
@@ -105,13 +105,31 @@ struct layer {
     enum act act; /* an activation layer's own, else ACT_NONE */
 };
 
+/* NULL is fine. */
 void layer_free(struct layer *l);
 
-/* kaiming-uniform(sqrt 5) as nn.Module does; VGG: kaiming-normal fan_out, N(0, 0.01) */
+/* For constructors. layer_alloc: zeroed, `bytes` of the layer's own struct; nin 1. NULL and a
+ * sentence. */
+void *layer_alloc(const struct layer_ops *ops, size_t bytes);
+/* Adds a parameter of this shape; the model puts the layer's name before `name`. Returns it. */
+struct param *layer_add_param(struct layer *l, const char *name, int ndim, const int dim[]);
+
+/* For plans and forwards of layers: the input as images, or -EINVAL and a sentence. */
+int layer_want_images(const struct layer *l, const struct tensor *in, int channels);
+/* Adds a saved tensor of this dtype and shape to a plan. */
+void layer_plan_save(struct layer_plan *plan, enum dtype dtype, int ndim, const int dim[]);
+/* dst = or += src, elementwise; nothing where both are the same memory. For layers that only
+ * pass on. */
+void layer_copy(struct device *d, struct tensor *dst, const struct tensor *src,
+                enum grad_mode mode);
+/* The key of this layer's parameter i. */
+struct rng layer_weights_key(const struct layer *l, uint64_t seed, int param);
+
+/* Fresh weights. INIT_PYTORCH: kaiming-uniform(a = sqrt 5), as nn.Module's default; INIT_VGG:
+ * convolutions kaiming-normal fan_out, linear layers N(0, 0.01), biases 0. */
 enum weight_init { INIT_PYTORCH, INIT_VGG };
 
-/* Constructors: -ENOMEM gives NULL and a sentence. The model numbers and connects them. */
-
+/* Constructors. No memory: NULL and a sentence. The model numbers and connects them. */
 struct layer *conv2d_new(int in_channels, int out_channels, int kernel, int stride, int pad,
                          bool bias, enum weight_init init);
 struct layer *conv_transpose2d_new(int in_channels, int out_channels, int kernel, int stride,
