@@ -64,6 +64,10 @@ int model_slice(struct model *m, int from, int to);
 /* True if exactly one tensor crosses between layers cut-1 and cut (0 < cut < nlayer). */
 bool model_cut_legal(const struct model *m, int cut);
 
+/* The layer whose output enters layer `number` of a whole run, -1: the model's input. number ==
+ * nlayer: the last layer. The cut must be legal. */
+int model_producer(const struct model *m, int number);
+
 /* What enters layer `number` of a whole run for n samples; number == nlayer: the output. The cut
  * must be legal. */
 struct tensor model_crossing(const struct model *m, int number, int n);
