@@ -1,0 +1,189 @@
+/* The one table of options and of subcommands. A new option is a line here and one in config_words.c. */
+#include "engine/options.h"
+
+#include <stddef.h>
+
+enum {
+    TRAIN = 1u << CMD_TRAIN,
+    INFER = 1u << CMD_INFER,
+    INSPECT = 1u << CMD_INSPECT,
+    INIT = 1u << CMD_INIT,
+    MERGE = 1u << CMD_MERGE,
+    DOCTOR = 1u << CMD_DOCTOR,
+    RUNS = TRAIN | INFER,
+    ALL = RUNS | INSPECT | INIT | MERGE | DOCTOR,
+};
+
+/* clang-format off: one option, one or two lines */
+static const struct option_spec specs[OPT_COUNT] = {
+    [OPT_ROLE] =
+        {"role",
+         {"suite"},
+         "NAME",
+         RUNS,
+         0,
+         "aio (default), source, client, intermediate or final; the original's offload_* too"},
+    [OPT_MODEL] =
+        {"model",
+         {"model-name"},
+         "M",
+         RUNS | INSPECT | INIT,
+         0,
+         "small, vgg11 (default of train), vgg16 or vgg19; the original's names too: VGG_unsplit, "
+         "VGG_client, VGG_server, Small_unsplit, Small_client, Small_server"},
+    [OPT_LAYERS] =
+        {"layers",
+         {0},
+         "A:B",
+         RUNS,
+         0,
+         "this node runs layers A (included) to B (not), numbered as inspect prints them; either "
+         "may be left out; default: by role, cut at the model's default cut"},
+    [OPT_CODEC] =
+        {"codec",
+         {0},
+         "none|conv:F",
+         RUNS | INSPECT | INIT,
+         0,
+         "encoder and decoder units around the default cut, channels divided by F (none)"},
+    [OPT_WIRE_DTYPE] =
+        {"wire-dtype", {0}, "f32|f16", RUNS, NEEDS_NEIGHBOUR, "what crosses the wire (f32)"},
+    [OPT_DATASET] =
+        {"dataset",
+         {0},
+         "D",
+         RUNS,
+         0,
+         "cifar10, cifar100, fashion-mnist, mnist or shapes (embedded); auto (default): the "
+         "model's own where it is found, else shapes, and says so"},
+    [OPT_DATA_DIR] = {"data-dir",
+                      {0},
+                      "DIR",
+                      RUNS,
+                      0,
+                      "data sets and run files ($SPARSE_DATA_DIR, else ./data)"},
+    [OPT_BATCH_SIZE] = {"batch-size", {0}, "N", RUNS | INSPECT, 0, "samples a batch (64)"},
+    [OPT_BATCHES] =
+        {"batches", {0}, "N", TRAIN, 0, "batches an epoch; 0: all of the data set (64)"},
+    [OPT_EPOCHS] = {"epochs", {0}, "N", TRAIN, 0, "times through the batches (1)"},
+    [OPT_LR] = {"lr", {0}, "X", TRAIN, 0, "learning rate of SGD (1e-3)"},
+    [OPT_MOMENTUM] = {"momentum", {0}, "X", TRAIN, 0, "as PyTorch's SGD defines it (0)"},
+    [OPT_WEIGHT_DECAY] = {"weight-decay", {0}, "X", TRAIN, 0, "as PyTorch's SGD defines it (0)"},
+    [OPT_DROPOUT] = {"dropout", {0}, "P", TRAIN, 0, "of the VGG models; 0 turns it off (0.5)"},
+    [OPT_SHUFFLE] =
+        {"shuffle", {0}, NULL, TRAIN, 0, "a new order each epoch; default: in reading order"},
+    [OPT_SEED] = {"seed",
+                  {0},
+                  "S",
+                  RUNS | INIT,
+                  0,
+                  "of fresh weights, dropout, shuffling and the data set shapes (1)"},
+    [OPT_MICRO_BATCHES] =
+        {"micro-batches",
+         {0},
+         "K",
+         TRAIN,
+         0,
+         "parts that a batch is worked in; the gradients add up to the full batch's (1)"},
+    [OPT_WEIGHTS] = {"weights",
+                     {0},
+                     "FILE",
+                     RUNS,
+                     0,
+                     "start from these (.safetensors) instead of fresh weights"},
+    [OPT_SAVE] =
+        {"save", {0}, "FILE", TRAIN | INIT | MERGE, 0, "write the weights here (.safetensors)"},
+    [OPT_LOG] =
+        {"log", {0}, "FILE", TRAIN, 0, "CSV \"step,loss\", one row a step, the first step is 1"},
+    [OPT_DEVICE] = {"device",
+                    {0},
+                    "auto|cpu|cuda[:N]",
+                    RUNS | INIT,
+                    0,
+                    "auto (default) says what it took; a device that cannot be had is an error"},
+    [OPT_THREADS] =
+        {"threads", {0}, "N", RUNS | INIT, 0, "of the CPU backend; 0 (default): one a core"},
+    [OPT_ISA] = {"isa",
+                 {0},
+                 "auto|avx512|avx2|neon|plain",
+                 RUNS | INIT,
+                 0,
+                 "instruction set of the CPU backend; auto (default): the best here"},
+    [OPT_UPSTREAM] = {"upstream",
+                      {0},
+                      "HOST:PORT",
+                      RUNS,
+                      NEEDS_UPSTREAM,
+                      "($MASTER_UPSTREAM_HOST:$MASTER_UPSTREAM_PORT, else 127.0.0.1:50007)"},
+    [OPT_LISTEN] = {"listen",
+                    {0},
+                    "ADDR:PORT",
+                    RUNS,
+                    NEEDS_LISTENER,
+                    "($WORKER_LISTEN_ADDRESS:$WORKER_LISTEN_PORT, else 127.0.0.1:50007)"},
+    [OPT_TRANSPORT] = {"transport",
+                       {0},
+                       "auto|uring|poll",
+                       RUNS,
+                       NEEDS_NEIGHBOUR,
+                       "auto (default): io_uring where the kernel allows it"},
+    [OPT_INFERENCES] =
+        {"inferences",
+         {"inferences-to-be-run"},
+         "N",
+         INFER,
+         0,
+         "requests, each a batch of the test split, in order; 0: all of it once (100)"},
+    [OPT_IN_FLIGHT] =
+        {"in-flight", {0}, "N", INFER, NEEDS_UPSTREAM, "requests under way at once (1)"},
+    [OPT_JSON] = {"json", {0}, NULL, INFER | INSPECT | DOCTOR, 0, "results as JSON"},
+    [OPT_OUTPUT] =
+        {"output",
+         {0},
+         "FILE",
+         INFER,
+         0,
+         "raw predictions as .safetensors: \"predictions\", (N, classes), before the softmax"},
+    [OPT_ENV_FILE] = {"env-file",
+                      {0},
+                      "FILE",
+                      RUNS,
+                      0,
+                      "dotenv file (./.env, then DATA_DIR/.env); never overrides the environment"},
+    [OPT_QUIET] = {"quiet", {0}, NULL, RUNS, 0, "results and errors only"},
+    [OPT_VERBOSE] = {"verbose", {0}, NULL, RUNS, 0, "debug messages too"},
+    [OPT_NO_MONITOR] = {"no-monitor", {0}, NULL, RUNS, 0, "send no statistics to a monitor"},
+    [OPT_HELP] = {"help", {0}, NULL, ALL, 0, "print this and exit"},
+};
+/* clang-format on */
+
+static const struct {
+    const char *name, *summary, *operands;
+} commands[CMD_COUNT] = {
+    [CMD_TRAIN] = {"train", "train a model", ""},
+    [CMD_INFER] = {"infer", "run a trained model on the test split", ""},
+    [CMD_INSPECT] = {"inspect", "layers, shapes, parameters, FLOPs, bytes across each cut", ""},
+    [CMD_INIT] = {"init", "write fresh weights", ""},
+    [CMD_MERGE] = {"merge", "parts saved by several nodes into one file", " PART..."},
+    [CMD_DOCTOR] = {"doctor", "what this machine offers", ""},
+};
+
+const struct option_spec *option_spec(enum option o)
+{
+    return &specs[o];
+}
+
+const char *command_name(enum command c)
+{
+    return commands[c].name;
+}
+
+const char *command_summary(enum command c)
+{
+    return commands[c].summary;
+}
+
+const char *command_operands(enum command c)
+{
+    return commands[c].operands;
+}
