@@ -1,74 +1,252 @@
-# sparse-engine. `make help` lists the targets; a target first installs what is missing and builds.
-# Modes (release, asan, ubsan, tsan) build side by side: `make MODE=asan` never rebuilds the others.
-MODE ?= release
-CC ?= gcc
-Q := $(if $(V),,@)
+# sparse-engine: `make help` lists what there is. Modes (release, asan, ubsan, tsan) build side by
+# side under build/. Source files are found by folder: a new file, test or bench needs no line here.
 
-ARCH := $(shell uname -m)
+MODE ?= release
+ifeq ($(filter release asan ubsan tsan fuzz,$(MODE)),)
+$(error MODE=$(MODE): the modes are release, asan, ubsan and tsan)
+endif
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+Q := $(if $(V),,@)
+BUILD ?= build
+PREFIX ?= /usr/local
+VERSION := 0.1.0
+
+# ---- what the compiler and this machine offer ----
+
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 ISAS_x86_64 := plain avx2 avx512
 ISAS_aarch64 := plain neon
 ISAS := $(or $(ISAS_$(ARCH)),plain)
 ISA_FLAGS_avx2 := -mavx2 -mfma -mf16c
-ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprefer-vector-width=512
+ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c \
+	-mprefer-vector-width=512
+
+# The io_uring transport wants a liburing that knows zero-copy sends (2.3 or newer). Without it, or
+# with URING=0, the poll transport alone is built.
+ifneq ($(URING),0)
+URING := $(shell scripts/have_liburing.sh $(CC) && echo 1)
+endif
 
 SAN_asan := -fsanitize=address -fno-omit-frame-pointer
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_tsan := -fsanitize=thread
+SAN_fuzz := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 SAN := $(SAN_$(MODE))
-OPT := $(if $(filter release,$(MODE)),-O2,-O1)
+HARDEN := -fPIE -fstack-protector-strong $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 
-VERSION := 0.1.0
-CPPFLAGS += -I. -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"'
-CFLAGS += -std=gnu11 -g $(OPT) -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
-	-pthread $(SAN) $(if $(WERROR),-Werror)
-LDFLAGS += -pthread $(SAN)
-LDLIBS += -luring -ljansson -lz -lm
+CPPFLAGS += -I. -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"' $(if $(URING),-DHAVE_LIBURING)
+CFLAGS += -std=gnu11 -g $(if $(SAN),-O1,-O2) -Wall -Wextra -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wno-unused-parameter $(if $(WERROR),-Werror) \
+	-ffile-prefix-map=$(CURDIR)=. $(HARDEN) -pthread $(SAN)
+LDFLAGS += -pie -Wl,-z,relro,-z,now -pthread $(SAN)
+LDLIBS += $(if $(URING),-luring) -ljansson -lz -lm
 
-OUT := build/$(MODE)
-BIN := $(if $(filter release,$(MODE)),build/sparse-engine,$(OUT)/sparse-engine)
+# ---- files ----
+
+OUT := $(BUILD)/$(MODE)
+BIN := $(if $(filter release,$(MODE)),$(BUILD)/sparse-engine,$(OUT)/sparse-engine)
 
 # kernels/cpu: these two once, every other file once an instruction set.
 CPU_ONCE := kernels/cpu/pool.c kernels/cpu/device_cpu.c
 CPU_ISA := $(filter-out $(CPU_ONCE),$(wildcard kernels/cpu/*.c))
-SRC := $(wildcard base/*.c kernels/*.c kernels/ref/*.c layers/*.c models/*.c datasets/*.c net/*.c monitor/*.c engine/*.c) $(CPU_ONCE)
+SRC := $(wildcard base/*.c kernels/*.c kernels/ref/*.c layers/*.c models/*.c datasets/*.c net/*.c \
+	monitor/*.c engine/*.c) $(CPU_ONCE)
 OBJ := $(SRC:%.c=$(OUT)/%.o) $(foreach i,$(ISAS),$(CPU_ISA:%.c=$(OUT)/$(i)/%.o))
 LIB_OBJ := $(filter-out $(OUT)/engine/main.o,$(OBJ))
-TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/test_*.c))
+TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(if $(filter tsan,$(MODE)), \
+	$(shell scripts/thread_tests.sh),$(wildcard tests/test_*.c)))
 BENCHES := $(patsubst bench/%.c,$(OUT)/bench/%,$(wildcard bench/bench_*.c))
+FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz_*.c))
+# Files beside tests/test_*.c and tests/fuzz_*.c are what several of them share.
+TEST_SHARED := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/test_%.c tests/fuzz_%.c,$(wildcard tests/*.c)))
+
+# A target for users runs make again with all cores, unless -j was given.
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+SUBMAKE = +$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+
+# The words of the make line that reach the program: MODEL=small BATCHES=100 ARGS="--lr 0.01".
+MODEL_ARGS = $(if $(MODEL),--model $(MODEL)) $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(ARGS)
+RUN_ARGS = $(if $(BATCHES),--batches $(BATCHES)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(MODEL_ARGS)
+BACKGROUND = scripts/background.sh start
+TRAIN = $(BUILD)/sparse-engine train
 
 .DELETE_ON_ERROR:
-.PHONY: build tests benches
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.SECONDARY: # keep test objects, so that a change relinks and no more
+
+##@ Build and run
+
+.PHONY: all
+all: deps ## Install what is missing and build build/sparse-engine
+	$(SUBMAKE) build
+	$(Q)mkdir -p $${SPARSE_DATA_DIR:-data}
+
+.PHONY: run
+run: run-learning-aio ## The same as run-learning-aio
+
+.PHONY: run-learning-aio
+run-learning-aio: all ## Train the whole model on this machine
+	$(Q)$(TRAIN) --role aio $(RUN_ARGS)
+
+.PHONY: run-learning-data-source
+run-learning-data-source: all ## Feed a worker with training data, its port 50007
+	$(Q)$(TRAIN) --role source $(RUN_ARGS)
+
+.PHONY: run-learning-unsplit
+run-learning-unsplit: all ## Background worker that trains the whole model, port 50007
+	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
+		$(BACKGROUND) learning_unsplit_final -- $(TRAIN) --role final --layers 0: $(MODEL_ARGS)
+
+.PHONY: run-learning-split
+run-learning-split: ## The next two: background workers for both parts
+	$(Q)$(MAKE) --no-print-directory run-learning-split-final
+	$(Q)$(MAKE) --no-print-directory run-learning-split-intermediate
+
+.PHONY: run-learning-split-final
+run-learning-split-final: all ## Background worker that trains the last part, port 50008
+	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
+		WORKER_LISTEN_PORT=$${WORKER_LISTEN_PORT:-50008} \
+		$(BACKGROUND) learning_split_final -- $(TRAIN) --role final $(MODEL_ARGS)
+
+.PHONY: run-learning-split-intermediate
+run-learning-split-intermediate: all ## Background worker that trains the first part, port 50007
+	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
+		MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} \
+		$(BACKGROUND) learning_split_intermediate -- $(TRAIN) --role intermediate $(MODEL_ARGS)
+
+.PHONY: run-learning-split-client
+run-learning-split-client: all ## Train the first part here, the rest on the worker at port 50008
+	$(Q)MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} $(TRAIN) --role client $(RUN_ARGS)
+
+.PHONY: stop
+stop: ## Stop the background workers
+	$(Q)scripts/background.sh stop
+
+.PHONY: clean
+clean: stop ## Stop the workers, remove what was built; data sets and results stay
+	$(Q)rm -rf $(BUILD) $${SPARSE_DATA_DIR:-data}/run
+
+##@ Install
+
+.PHONY: install
+install: all ## Install under PREFIX (/usr/local), or below DESTDIR
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	$(Q)install -m 755 $(BUILD)/sparse-engine $(DESTDIR)$(PREFIX)/bin/
+	$(Q)install -m 644 docs/sparse-engine.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+
+.PHONY: uninstall
+uninstall: ## Remove what `make install` put there
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/sparse-engine \
+		$(DESTDIR)$(PREFIX)/share/man/man1/sparse-engine.1
+
+##@ Test and measure
+
+TEST_MODES ?= release asan ubsan tsan
+
+.PHONY: test
+test: deps-test ## Build and run all tests; TEST=gemm for some, TEST_MODES="release asan"
+	$(SUBMAKE) $(TEST_MODES:%=tests-%)
+	$(Q)scripts/run_tests.sh $(if $(TEST),--only '$(TEST)') $(TEST_MODES)
+
+.PHONY: $(TEST_MODES:%=tests-%)
+$(TEST_MODES:%=tests-%): tests-%:
+	+$(Q)$(MAKE) --no-print-directory MODE=$* build tests
+
+.PHONY: bench
+bench: all ## Build and run bench/bench_*: JSON lines; BENCH=gemm for some
+	$(SUBMAKE) benches
+	$(Q)scripts/bench.sh $(filter $(OUT)/bench/bench_$(if $(BENCH),$(BENCH),%),$(BENCHES))
+
+.PHONY: test-peers bench-peers
+test-peers: all deps-peers ## Compare numbers with PyTorch's
+	$(Q)tests/peers.sh
+bench-peers: all deps-peers ## Compare speed with PyTorch's
+	$(Q)bench/peers.sh
+
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: deps-fuzz ## Fuzz the parsers, FUZZ_SECONDS (60) in all
+	$(SUBMAKE) CC=clang MODE=fuzz fuzzers
+	$(Q)scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZERS:$(OUT)/%=$(BUILD)/fuzz/%)
+
+##@ Check the source
+
+SOURCES = $(shell git ls-files '*.c' '*.h' '*.cu' 2>/dev/null)
+
+.PHONY: lint
+lint: deps-lint ## All checks of the source
+	$(Q)scripts/lint.sh
+
+.PHONY: format
+format: ## Format the C sources in place (clang-format 14)
+	$(Q)$(or $(shell command -v clang-format-14),clang-format) -i $(SOURCES)
+
+##@ Help
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z][a-z -]*:.*## / {printf "  %-33s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\n%s\n%s\n' 'On the make line: MODEL, BATCH_SIZE, BATCHES, EPOCHS, ARGS="--lr 0.01" reach the program;' \
+		'MODE (release, asan, ubsan, tsan), CC, V=1, WERROR=1, URING=0 reach the build.'
+
+# ---- what the targets above stand on ----
+
+.PHONY: deps deps-test deps-peers deps-lint deps-fuzz
+deps:
+	$(Q)scripts/install_deps.sh run
+deps-test deps-peers deps-lint deps-fuzz: deps-%:
+	$(Q)scripts/install_deps.sh $*
+
+.PHONY: build tests benches fuzzers
 build: $(BIN)
 tests: $(TESTS)
 benches: $(BENCHES)
+fuzzers: $(FUZZERS)
 
 $(BIN): $(OBJ)
-	@echo "  LINK $@"
+	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(OUT)/libsparse.a: $(LIB_OBJ)
-	@echo "  AR   $@"
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && $(AR) rcsD $@ $^
+
+# Changed flags or another compiler rebuild; an unchanged file keeps its time.
+$(OUT)/flags: force
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(shell $(CC) --version | head -n 1) $(CPPFLAGS) $(CFLAGS))' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+.PHONY: force
+force:
 
 define isa_rule
-$(OUT)/$(1)/kernels/cpu/%.o: kernels/cpu/%.c
+$(OUT)/$(1)/kernels/cpu/%.o: kernels/cpu/%.c $(OUT)/flags
 	@mkdir -p $$(@D)
-	@echo "  CC   $$< ($(1))"
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -DISA=$(1) -DISA_$(1) $$(ISA_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+	@echo "  CC    $$< ($(1))"
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+		-DISA=$(1) -DISA_$(1) $$(ISA_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
 $(OUT)/kernels/ref/%.o: CFLAGS += -ffp-contract=off
-$(OUT)/%.o: %.c
+$(OUT)/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
-	@echo "  CC   $<"
+	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/libsparse.a
-	@echo "  LINK $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka $(TEST_LDFLAGS)
+$(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_SHARED) $(OUT)/libsparse.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+$(OUT)/tests/fuzz_%: $(OUT)/tests/fuzz_%.o $(OUT)/libsparse.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 $(OUT)/bench/bench_%: $(OUT)/bench/bench_%.o $(OUT)/libsparse.a
-	@echo "  LINK $@"
+	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
--include $(OBJ:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(BENCHES:=.d) $(FUZZERS:=.d) $(TEST_SHARED:.o=.d)
