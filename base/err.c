@@ -29,8 +29,9 @@ int err_prefix(int ret, const char *fmt, ...)
     va_end(ap);
     if (used < 0)
         used = 0;
-    if (used < ERR_TEXT_BYTES)
-        snprintf(next + used, sizeof(next) - (size_t)used, ": %s", text);
+    if (used < ERR_TEXT_BYTES &&
+        snprintf(next + used, sizeof(next) - (size_t)used, ": %s", text) < 0)
+        next[used] = '\0';
     memcpy(text, next, sizeof(text));
     return ret;
 }
