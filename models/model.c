@@ -181,19 +181,26 @@ static void place_params(struct model *m, struct arena *a)
     }
 }
 
-/* The gradients lie in their buffer as the weights do in theirs. */
-static void place_grads(struct model *m)
+int model_set_grads(struct model *m, enum model_grads grads)
 {
+    CHECK(m->dev && grads != MODEL_GRADS_NONE);
+    if (grads == MODEL_GRADS_OWN && !m->grads.dev) {
+        size_t bytes = m->nparam_floats * sizeof(float);
+        int ret = buffer_open(&m->grads, m->dev, PLACE_DEVICE, bytes, "gradients");
+        if (ret < 0)
+            return ret;
+    }
+    m->grads_kind = grads;
     for (int i = m->from; i < m->to; i++)
         for (int j = 0; j < m->layer[i]->nparam; j++) {
             struct param *p = &m->layer[i]->param[j];
             if (p->state)
                 continue;
             p->grad = tensor_floats(&p->value);
-            if (m->grads_kind == MODEL_GRADS_OWN)
-                p->grad =
-                    (float *)m->grads.base + (tensor_floats(&p->value) - (float *)m->params.base);
+            if (grads == MODEL_GRADS_OWN) /* where the weight is in its own buffer */
+                p->grad = (float *)m->grads.base + (p->grad - (float *)m->params.base);
         }
+    return 0;
 }
 
 int model_bind(struct model *m, struct device *dev, enum run_mode run, enum model_grads grads)
@@ -207,21 +214,17 @@ int model_bind(struct model *m, struct device *dev, enum run_mode run, enum mode
     ret = buffer_open(&m->params, dev, PLACE_DEVICE, count.used, "weights");
     if (ret < 0)
         return ret;
-    if (grads == MODEL_GRADS_OWN) {
-        size_t bytes = m->nparam_floats * sizeof(float);
-        ret = buffer_open(&m->grads, dev, PLACE_DEVICE, bytes, "gradients");
-        if (ret < 0) {
-            buffer_close(&m->params);
-            return ret;
-        }
-    }
     struct arena place = {&m->params, 0};
     place_params(m, &place);
     m->dev = dev;
     m->grads_kind = grads;
     if (grads != MODEL_GRADS_NONE)
-        place_grads(m);
-    return 0;
+        ret = model_set_grads(m, grads);
+    if (ret < 0) {
+        buffer_close(&m->params);
+        m->dev = NULL;
+    }
+    return ret;
 }
 
 void model_init(struct model *m, uint64_t seed)

@@ -84,6 +84,10 @@ uint64_t model_hash(const struct model *m);
  * every kernel. */
 int model_bind(struct model *m, struct device *dev, enum run_mode run, enum model_grads grads);
 
+/* Changes where gradients go, for a worker that learns the number of micro-batches later; the buffer
+ * of MODEL_GRADS_OWN is allocated the first time. -ENOMEM and a sentence: nothing has changed. */
+int model_set_grads(struct model *m, enum model_grads grads);
+
 /* Fresh weights for this slice, keyed by (seed, layer number): the same whatever the slice. */
 void model_init(struct model *m, uint64_t seed);
 

@@ -1,0 +1,98 @@
+/*
+ * One stream of micro-batches through this node: its passes, the rings between it and its two
+ * neighbours. A role is what is missing: without prev it is fed by a loader, without next it ends
+ * in the loss. A frame is a tensor is a slot: what is received lies where the first layer reads it,
+ * what the last layer writes lies where it is sent from. Frame n uses slot and pass n % K for ever.
+ *
+ *     struct stream_plan plan = {.batch = 64, .micro_batches = 4, .wire = DTYPE_F32,
+ *                                .to_next = true, .seed = 1};
+ *     if (stream_open(&s, &node, &plan) < 0) ...
+ *     struct channel_rings rings = stream_next_rings(s);
+ *     channel_connect(&c, node.net, host, port, &hello, &rings);
+ *     if (channel_wait_open(c, -1) < 0) ...
+ *     stream_set_next(s, c);
+ *     while (...)
+ *         stream_step(s, &feed, &result);         // stream_step.c
+ *     channel_end(c), channel_close(c);
+ *     stream_close(s);
+ */
+#ifndef ENGINE_STREAM_H
+#define ENGINE_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "datasets/dataset.h"
+#include "models/model.h"
+#include "models/optimizer.h"
+#include "net/net.h"
+
+/* What all streams of a process share. Lent; the streams run one step at a time. */
+struct node {
+    struct device *dev;
+    struct model *model; /* bound; its slice may be empty (a source) */
+    struct sgd sgd;
+    struct net *net;     /* NULL where no stream has a neighbour */
+    int step_timeout_ms; /* a neighbour that is silent so long within a step is given up */
+    uint64_t steps;      /* updates that the weights have seen */
+};
+
+struct stream_plan {
+    int batch;         /* samples of a whole batch, at most */
+    int micro_batches; /* K */
+    enum dtype wire;   /* of what crosses, DTYPE_F32 or DTYPE_F16 */
+    bool from_prev, to_next;
+    bool gradient_to_prev; /* false: prev has no layers and is answered with the loss alone */
+    uint64_t seed;         /* of dropout */
+};
+
+/* Where a stream without prev gets its samples: batch `batch` of `epoch` of the loader. */
+struct feed {
+    struct loader *loader;
+    uint64_t epoch, batch;
+    uint32_t step;
+};
+
+struct step_result {
+    uint32_t step;
+    int samples;
+    double loss_sum; /* over the samples, in order of the micro-batches */
+};
+
+struct stream;
+
+/* Allocates everything: rings, passes, staging. -ENOMEM, -EINVAL and a sentence. */
+int stream_open(struct stream **s, struct node *node, const struct stream_plan *plan);
+void stream_close(struct stream *s); /* after its channels are closed; NULL is fine */
+
+/* What channel_accept of prev and channel_connect of next want. The memory is the stream's. */
+struct channel_rings stream_prev_rings(const struct stream *s);
+struct channel_rings stream_next_rings(const struct stream *s);
+
+/* What comes from prev and goes to next: a whole micro-batch's shape, as the hello says it. */
+const struct tensor *stream_prev_tensor(const struct stream *s);
+const struct tensor *stream_next_tensor(const struct stream *s);
+
+/* The stream uses these channels from their frame 0 on; whoever made them closes them. Both at the
+ * same time: a stream whose neighbour has failed goes on with new channels on both sides. */
+void stream_set_channels(struct stream *s, struct channel *prev, struct channel *next);
+
+/* 1 if prev's first frame of a step is there, 0 if not, -ENODATA at its clean end, else its
+ * error. */
+int stream_ready(struct stream *s);
+
+/*
+ * One training step: K micro-batches in flight, then one update. feed is NULL with prev. It
+ * allocates nothing. Where a neighbour fails, or the node is stopped a second time (-EINTR), the
+ * weights are as before the step, unless the update had begun: with one micro-batch and no
+ * momentum it begins when the gradient is there, so that it is then finished. The sentence says
+ * which neighbour.
+ */
+int stream_step(struct stream *s, const struct feed *feed, struct step_result *result);
+
+size_t stream_bytes(const struct stream *s); /* memory that it owns */
+
+/* Payload bytes that the CPU moved between memories in all steps: 0 with f32 on the wire. */
+uint64_t stream_copied_bytes(const struct stream *s);
+
+#endif
