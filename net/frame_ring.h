@@ -54,6 +54,9 @@ struct wire_head *frame_ring_head(const struct frame_ring *r, uint64_t n);
 void *frame_ring_aux(const struct frame_ring *r, uint64_t n, uint32_t aux_bytes);
 void *frame_ring_payload(const struct frame_ring *r, uint64_t n);
 
+/* What of a published frame crosses the wire: head, aux, payload, *bytes of them in one run. */
+void *frame_ring_run(const struct frame_ring *r, uint64_t n, size_t *bytes);
+
 /* Producer: the number of the next frame to fill; whether its slot is free; hand it over. */
 uint64_t frame_ring_next(const struct frame_ring *r);
 bool frame_ring_can_fill(const struct frame_ring *r);

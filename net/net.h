@@ -40,6 +40,8 @@
 
 enum net_transport { NET_AUTO, NET_URING, NET_POLL, NET_TRANSPORT_COUNT };
 
+enum net_zc { NET_ZC_AUTO, NET_ZC_NEVER, NET_ZC_ALWAYS };
+
 struct net_options {
     enum net_transport transport; /* AUTO: io_uring, else poll, said in one log line; URING: an error where it is refused */
     bool thread;                  /* the loop in its own thread, so that transfers go on while the caller computes */
@@ -49,6 +51,7 @@ struct net_options {
     int stall_ms;                 /* a frame that has begun must move on within it: 30000 */
     int dead_ms;                  /* a peer that no longer answers at all is gone after it: 30000 */
     int drain_ms;                 /* at a clean end, wait so long for the other side's: 5000 */
+    enum net_zc send_zc;          /* AUTO: where the peer is another machine and the kernel does not copy after all */
     int socket_buffer;            /* tests: SO_SNDBUF and SO_RCVBUF; 0: the kernel's own tuning */
     int transfer_max;             /* tests: no single send or receive is longer; 0: no limit */
     bool old_kernel;              /* tests: use nothing that Linux 5.10 lacks */
