@@ -9,6 +9,7 @@
 enum { ERR_TEXT_BYTES = 1024 };
 static _Thread_local char text[ERR_TEXT_BYTES];
 
+#undef err_set
 int err_set(int err, const char *fmt, ...)
 {
     va_list ap;

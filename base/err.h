@@ -18,6 +18,10 @@ extern "C" {
  * are cut. */
 int err_set(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+#ifdef __clang_analyzer__ /* it sees one file at a time: the result is negative */
+#define err_set(err, ...) ((err_set)(err, __VA_ARGS__), -(err))
+#endif
+
 /* Puts "text: " in front of the thread's sentence: adds where it happened. Returns ret
  * unchanged. */
 int err_prefix(int ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

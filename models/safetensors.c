@@ -229,7 +229,7 @@ int safetensors_open(struct safetensors *st, const char *path)
                             O_NONBLOCK); /* NONBLOCK: a FIFO is refused, not waited for */
     if (st->fd < 0)
         return err_set(errno, "cannot open %s: %s", path, strerror(errno));
-    uint64_t data_start, data_bytes;
+    uint64_t data_start = 0, data_bytes = 0;
     int ret = read_header(st, &data_start, &data_bytes);
     if (ret < 0)
         return ret;

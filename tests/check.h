@@ -31,7 +31,7 @@ struct guard_head {
 /* bytes of poison, `offset` bytes past a 64-byte boundary, guard words on both sides. */
 static inline void *guarded_at(size_t bytes, size_t offset)
 {
-    char *block = aligned_alloc(64, (2 * GUARD_BYTES + bytes + offset + 127) / 64 * 64);
+    char *block = aligned_alloc(64, ((size_t)2 * GUARD_BYTES + bytes + offset + 127) / 64 * 64);
     CHECK(block);
     char *p = block + GUARD_BYTES + offset;
     memset(block, GUARD_BYTE, GUARD_BYTES + offset);

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# usage: lint.sh [quick]
+#
+# All checks of the source, each run even if one before failed: include directions, file sizes and
+# head comments, line width, formatting, shellcheck, and (not with quick) clang-tidy and cppcheck.
+# Versions are pinned where the answer depends on them: clang 14.
+# shellcheck disable=SC2317 # the functions are called by check
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+mapfile -t sources < <(git ls-files '*.c' '*.h' '*.cu')
+mapfile -t c_files < <(git ls-files '*.c')
+mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+failed=0
+
+check() { # NAME COMMAND...
+    local name=$1 start=$SECONDS
+    shift
+    if "$@"; then
+        echo "  ok $name ($((SECONDS - start)) s)"
+    else
+        echo "FAIL $name"
+        failed=1
+    fi
+}
+
+# At most 400 lines and some slack, a comment first, lines of 100 columns, no tabs.
+check_files() {
+    awk -v most=420 '
+        FNR == 1 && !/^\/\*/ {print FILENAME ":1: starts with no head comment"; bad = 1}
+        length > 100 {print FILENAME ":" FNR ": " length " columns, 100 are allowed"; bad = 1}
+        /\t/ {print FILENAME ":" FNR ": a tab"; bad = 1}
+        FNR == most + 1 {print FILENAME ": more than " most " lines: split it"; bad = 1}
+        END {exit bad}' "${sources[@]}"
+}
+
+check_tidy() {
+    printf '%s\n' "${c_files[@]}" | xargs -P "$(nproc)" -n 3 sh -c 'clang-tidy-14 --quiet "$@" -- -I. \
+        -D_GNU_SOURCE -std=gnu11 -DHAVE_LIBURING -DISA=plain -DISA_plain -DSPARSE_VERSION=\"0\" \
+        2>/dev/null' sh
+}
+
+# Suppressed: POSIX lets NULL end an argument list; a softmax over no classes is not called.
+check_cppcheck() {
+    cppcheck --quiet --std=c11 --language=c -j "$(nproc)" --inline-suppr --error-exitcode=1 -I. \
+        --enable=warning,performance,portability --suppress=missingIncludeSystem \
+        --suppress=varFuncNullUB --suppress=invalidFunctionArg \
+        -D_GNU_SOURCE -DHAVE_LIBURING -DISA=plain -DISA_plain -DSPARSE_VERSION='"0"' "${c_files[@]}"
+}
+
+check "include directions" scripts/check_deps.sh
+check "files" check_files
+check "formatting" "$(command -v clang-format-14 || echo clang-format)" --dry-run -Werror "${sources[@]}"
+check "shell scripts" shellcheck "${scripts[@]}"
+if [ "${1:-}" != quick ]; then
+    check "cppcheck" check_cppcheck
+    check "clang-tidy" check_tidy
+fi
+exit $failed
