@@ -1,0 +1,58 @@
+/*
+ * Convolutions of each instruction set against the reference: kernel sizes, strides and paddings,
+ * images wider than high and kernels larger than images, few pixels and many channels, one channel
+ * and many pixels (where sums are cut into chunks); and the same bits for any number of threads.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/conv_check.h"
+
+static void shapes_of(struct device *d, struct device *ref)
+{
+    /* n, c, h, w, k, kh, kw, sh, sw, ph, pw */
+    static const struct conv_case cases[] = {
+        {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0},    {2, 3, 8, 8, 4, 3, 3, 1, 1, 1, 1},
+        {1, 3, 9, 13, 5, 3, 3, 1, 1, 1, 1},   {2, 5, 7, 6, 17, 1, 1, 1, 1, 0, 0},
+        {3, 4, 6, 9, 9, 3, 5, 1, 1, 2, 0},    {2, 3, 11, 10, 7, 3, 3, 2, 2, 1, 1},
+        {2, 3, 11, 10, 7, 3, 3, 2, 1, 1, 1},  {1, 2, 12, 13, 6, 5, 5, 3, 2, 2, 2},
+        {1, 2, 9, 9, 3, 2, 2, 2, 2, 0, 0},    {2, 2, 9, 10, 3, 2, 3, 3, 4, 0, 1},
+        {1, 4, 10, 10, 4, 1, 1, 2, 2, 0, 0},  {1, 4, 9, 9, 4, 1, 1, 2, 3, 1, 1},
+        {1, 2, 3, 3, 2, 5, 5, 1, 1, 1, 1},    {1, 2, 2, 4, 3, 4, 4, 1, 1, 3, 2},
+        {1, 3, 5, 5, 70, 3, 3, 1, 1, 1, 1},   {1, 30, 4, 4, 150, 3, 3, 1, 1, 1, 1},
+        {4, 20, 2, 2, 65, 3, 3, 1, 1, 1, 1},  {2, 7, 5, 7, 129, 1, 1, 1, 1, 0, 0},
+        {3, 19, 8, 8, 33, 3, 3, 1, 1, 1, 1},  {1, 65, 6, 5, 9, 3, 3, 2, 2, 1, 1},
+        {2, 3, 16, 16, 16, 7, 7, 2, 2, 3, 3}, {5, 1, 12, 12, 2, 3, 3, 1, 1, 1, 1},
+        {2, 1, 1, 17, 3, 1, 3, 1, 2, 0, 1},   {1, 3, 64, 48, 8, 3, 3, 1, 1, 1, 1},
+        {3, 2, 14, 14, 18, 3, 3, 1, 1, 0, 0}, {1, 12, 30, 30, 20, 1, 1, 1, 1, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        conv_against_reference(d, ref, cases[i], 0);
+}
+
+static void shapes(void **state)
+{
+    check_each_isa(shapes_of, 2);
+}
+
+static void same_bits_for_any_threads(void **state)
+{
+    for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
+        conv_check_threads(*isa, (struct conv_case){3, 9, 20, 20, 40, 3, 3, 1, 1, 1, 1}, 0);
+        conv_check_threads(*isa, (struct conv_case){1, 64, 5, 5, 90, 3, 3, 1, 1, 1, 1}, 0);
+        conv_check_threads(*isa, (struct conv_case){2, 3, 60, 60, 12, 3, 3, 2, 2, 1, 1}, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(same_bits_for_any_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
