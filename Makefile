@@ -41,7 +41,7 @@ CFLAGS += -std=gnu11 -g $(if $(SAN),-O1,-O2) -Wall -Wextra -Wshadow -Wstrict-pro
 	-Wmissing-prototypes -Wno-unused-parameter $(if $(WERROR),-Werror) \
 	-ffile-prefix-map=$(CURDIR)=. $(HARDEN) -pthread $(SAN)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -pthread $(SAN)
-LDLIBS += $(if $(URING),-luring) -ljansson -lz -lm
+LDLIBS += $(if $(URING),-luring) -ljansson -lz -ldl -lm
 
 # ---- files ----
 

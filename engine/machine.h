@@ -1,0 +1,62 @@
+/*
+ * What a machine offers to this program, read from /proc, /sys and the system calls themselves.
+ * `doctor` prints it.
+ */
+#ifndef ENGINE_MACHINE_H
+#define ENGINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { MACHINE_TEXT_BYTES = 256 };
+
+struct machine_cpu {
+    char model[MACHINE_TEXT_BYTES];
+    char features[MACHINE_TEXT_BYTES]; /* those that matter here, by the kernel's names */
+    int online, usable; /* cores of the machine; those that this process may run on */
+    double quota;       /* cores' worth of time that the control group grants; 0: no limit */
+};
+
+struct machine_memory {
+    uint64_t total, available;                  /* bytes */
+    uint64_t limit;                             /* of the control group; 0: none */
+    uint64_t memlock_soft, memlock_hard;        /* UINT64_MAX: unlimited */
+    uint64_t huge_total, huge_free, huge_bytes; /* reserved huge pages, and the size of one */
+    char transparent[64]; /* always, madvise, never; "" where the kernel has none */
+};
+
+struct machine_uring {
+    bool usable;
+    char why[MACHINE_TEXT_BYTES]; /* why not; "" where it is */
+    bool send_zc, single_issuer, defer_taskrun, ext_arg;
+};
+
+struct machine_net {
+    char congestion[64], available[MACHINE_TEXT_BYTES];
+};
+
+struct machine {
+    char system[MACHINE_TEXT_BYTES]; /* "Linux 6.1.0 x86_64" */
+    struct machine_cpu cpu;
+    struct machine_memory memory;
+    struct machine_uring uring;
+    struct machine_net net;
+    bool gpu_usable;
+    char gpu[MACHINE_TEXT_BYTES]; /* the first one's name and how many; or why there is none */
+};
+
+/* root goes before every path that is read, "" for the real ones. What cannot be read stays empty.
+ */
+void machine_read(struct machine *m, const char *root);
+
+/* The parts, each by itself. */
+void machine_read_cpu(struct machine_cpu *c, const char *root);
+void machine_read_memory(struct machine_memory *m, const char *root);
+void machine_read_uring(struct machine_uring *u, const char *root);
+void machine_read_gpu(struct machine *m);
+
+/* Why io_uring_setup answered -err, given what /proc/sys/kernel/io_uring_disabled holds (-1:
+ * nothing). */
+const char *machine_uring_refusal(int err, int disabled);
+
+#endif
