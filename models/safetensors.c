@@ -1,6 +1,7 @@
 /*
- * Reading safetensors files. Nothing in a file is believed before it is checked: the header's length against the file's,
- * each tensor's size against its shape, and all of them against each other and the end of the file.
+ * Reading safetensors files. Nothing in a file is believed before it is checked: the header's
+ * length against the file's, each tensor's size against its shape, and all of them against each
+ * other and the end of the file.
  */
 #include "models/safetensors.h"
 
@@ -194,7 +195,8 @@ static int by_offset(const void *a, const void *b)
     return s->bytes < t->bytes ? -1 : s->bytes > t->bytes;
 }
 
-/* Sorts the tensors as they lie and checks that they fill the data: no hole, no overlap, nothing behind. */
+/* Sorts the tensors as they lie and checks that they fill the data: no hole, no overlap, nothing
+ * behind. */
 static int check_layout(struct safetensors *st, uint64_t data_start, uint64_t data_bytes)
 {
     if (st->ntensor > 0)

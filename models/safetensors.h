@@ -1,7 +1,8 @@
 /*
- * The safetensors container: 8 bytes little-endian header length, a JSON header (name -> dtype, shape, data_offsets;
- * optional __metadata__), then the tensors' bytes without hole or overlap. It knows files, names and bytes, not models;
- * weights.c is its caller. Reading checks everything at open, so that what follows is plain reading.
+ * The safetensors container: 8 bytes little-endian header length, a JSON header (name -> dtype,
+ * shape, data_offsets; optional __metadata__), then the tensors' bytes without hole or overlap. It
+ * knows files, names and bytes, not models; weights.c is its caller. Reading checks everything at
+ * open, so that what follows is plain reading.
  *
  *     struct safetensors st;
  *     if (safetensors_open(&st, path) < 0) ...
@@ -11,11 +12,11 @@
  *
  *     struct safetensors_out *out;
  *     safetensors_out_new(&out);
- *     safetensors_out_add(out, "features.0.weight", "F32", 4, dim, bytes); // in the order of the data
- *     safetensors_out_begin(out, path);                                    // the temporary file and its header
- *     safetensors_out_write(out, data, bytes);                             // in as many pieces as it takes
- *     safetensors_out_commit(out);                                         // fsync, rename
- *     safetensors_out_free(out);                                           // uncommitted: nothing is left of it
+ *     safetensors_out_add(out, "features.0.weight", "F32", 4, dim, bytes);  // in order
+ *     safetensors_out_begin(out, path);                                     // a temporary file
+ *     safetensors_out_write(out, data, bytes);                              // piece by piece
+ *     safetensors_out_commit(out);                                          // fsync, rename
+ *     safetensors_out_free(out);                                            // uncommitted: removed
  */
 #ifndef MODELS_SAFETENSORS_H
 #define MODELS_SAFETENSORS_H
@@ -50,9 +51,10 @@ struct safetensors {
     size_t ntensor;
 };
 
-/* Opens and checks the whole header. -EINVAL (or the file's errno) and a sentence that names file and tensor: cut short,
- * a length that cannot be, bad JSON, a name twice, a size that does not fit the shape, overlap, hole, bytes after the last
- * tensor. A dtype that this program does not know is the caller's to refuse. May be followed by close after failing. */
+/* Opens and checks the whole header. -EINVAL (or the file's errno) and a sentence that names file
+ * and tensor: cut short, a length that cannot be, bad JSON, a name twice, a size that does not fit
+ * the shape, overlap, hole, bytes after the last tensor. A dtype that this program does not know is
+ * the caller's to refuse. May be followed by close after failing. */
 int safetensors_open(struct safetensors *st, const char *path);
 void safetensors_close(struct safetensors *st);
 
@@ -79,8 +81,8 @@ int safetensors_out_write(struct safetensors_out *out, const void *data, size_t 
 int safetensors_out_commit(struct safetensors_out *out);
 void safetensors_out_free(struct safetensors_out *out); /* NULL is fine */
 
-/* 0 if a file could be put at `path`: the folder exists and is writable, and what stands there is a writable file or
- * nothing. */
+/* 0 if a file could be put at `path`: the folder exists and is writable, and what stands there is a
+ * writable file or nothing. */
 int safetensors_out_possible(const char *path);
 
 #endif

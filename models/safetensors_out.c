@@ -1,6 +1,7 @@
 /*
- * Writing safetensors files. The file grows under a name of its own in the target's folder and takes the target's place by
- * rename when every byte is on the disk: a reader sees the old file or the new one, whatever fails.
+ * Writing safetensors files. The file grows under a name of its own in the target's folder and
+ * takes the target's place by rename when every byte is on the disk: a reader sees the old file or
+ * the new one, whatever fails.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,8 @@ struct safetensors_out {
     uint64_t data_bytes, written;
 };
 
-/* The target behind symbolic links, so that a link is written through and not replaced; path where nothing is. */
+/* The target behind symbolic links, so that a link is written through and not replaced; path where
+ * nothing is. */
 static char *follow_links(const char *path)
 {
     char *real = realpath(path, NULL);
@@ -136,8 +138,8 @@ static int write_all(const struct safetensors_out *out, const void *data, size_t
     return 0;
 }
 
-/* The temporary file: in the target's folder, so that rename stays on one file system; a short name of its own, so that
- * it fits wherever the target's does. */
+/* The temporary file: in the target's folder, so that rename stays on one file system; a short name
+ * of its own, so that it fits wherever the target's does. */
 static int open_temporary(struct safetensors_out *out)
 {
     char name[64];
@@ -176,7 +178,8 @@ static int write_header(struct safetensors_out *out)
         ret = err_set(
             EINVAL, "cannot write %s: its header would be %" PRIu64 " bytes, the format allows %d",
             out->target, length, SAFETENSORS_HEADER_MAX);
-    /* A full disk is better met now than after the last block. Not every file system can reserve. */
+    /* A full disk is better met now than after the last block. Not every file system can
+     * reserve. */
     else if (fallocate(out->fd, 0, 0, (off_t)(sizeof(length) + length + out->data_bytes)) < 0 &&
              (errno == ENOSPC || errno == EFBIG || errno == EDQUOT))
         ret = err_set(errno, "cannot write %s (%" PRIu64 " bytes): %s", out->target,
@@ -223,7 +226,8 @@ static int sync_folder(const struct safetensors_out *out)
         return err_set(ENOMEM, "no memory to write %s", out->target);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
     free(folder);
-    /* A folder that may be written but not read cannot be opened, and some file systems cannot sync one. */
+    /* A folder that may be written but not read cannot be opened, and some file systems cannot sync
+     * one. */
     if (fd < 0)
         return 0;
     if (fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP)

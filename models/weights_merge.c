@@ -1,5 +1,5 @@
-/* Several parts of a model's weights into one file. Tensors of any dtype are carried over, so that a part that PyTorch wrote
- * (num_batches_tracked, say) merges as well. */
+/* Several parts of a model's weights into one file. Tensors of any dtype are carried over, so that
+ * a part that PyTorch wrote (num_batches_tracked, say) merges as well. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -12,8 +12,8 @@ struct piece {
     const struct safetensors_tensor *tensor;
 };
 
-/* Large elements first, as the format's own writers do, so that each tensor lies at a multiple of its element; then in
- * the order of the parts and of their data. */
+/* Large elements first, as the format's own writers do, so that each tensor lies at a multiple of
+ * its element; then in the order of the parts and of their data. */
 static int by_alignment(const void *a, const void *b)
 {
     const struct piece *s = a, *t = b;

@@ -1,4 +1,5 @@
-/* models/safetensors.h against bad files: every refusal names the file, and the tensor where there is one. */
+/* models/safetensors.h against bad files: every refusal names the file, and the tensor where there
+ * is one. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* models/weights.h: round trips, what Python wrote, whole or part, merging, the writer, devices whose memory is not ours. What
- * a bad file meets is in test_safetensors.c. */
+/* models/weights.h: round trips, what Python wrote, whole or part, merging, the writer, devices
+ * whose memory is not ours. What a bad file meets is in test_safetensors.c. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -68,9 +68,10 @@ static void test_round_trip(void **state)
     free(file);
 }
 
-/* tests/golden/small.safetensors was written by Python's safetensors 0.8.0 (safetensors.numpy.save_file): net.0.weight =
- * (arange(6).reshape(2, 3) - 2.5) / 3, net.0.bias = [1e-30, -1e30], norm.running_mean = [0.1, -0.0], and an I64 scalar
- * and an F16 tensor that nobody asks for. */
+/* tests/golden/small.safetensors was written by Python's safetensors 0.8.0
+ * (safetensors.numpy.save_file): net.0.weight = (arange(6).reshape(2, 3) - 2.5) / 3, net.0.bias =
+ * [1e-30, -1e30], norm.running_mean = [0.1, -0.0], and an I64 scalar and an F16 tensor that nobody
+ * asks for. */
 static void test_golden(void **state)
 {
     struct world *w = *state;

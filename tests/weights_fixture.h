@@ -1,6 +1,7 @@
 /*
- * A model of two made-up layers for the weight tests: "net.0" (weight (2, 3), bias (2)) and "norm" (weight (2, 1, 2, 2),
- * running_mean (2), which is state). Its floats lie in one array that the tests compare. Also small files and folders.
+ * A model of two made-up layers for the weight tests: "net.0" (weight (2, 3), bias (2)) and "norm"
+ * (weight (2, 1, 2, 2), running_mean (2), which is state). Its floats lie in one array that the
+ * tests compare. Also small files and folders.
  */
 #ifndef TESTS_WEIGHTS_FIXTURE_H
 #define TESTS_WEIGHTS_FIXTURE_H
