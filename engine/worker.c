@@ -1,0 +1,251 @@
+/*
+ * The worker's loop over its sessions. A session is one neighbour's stream; it waits for the next
+ * node first, is accepted then, and lives until its neighbour ends it or either side fails. Runs in
+ * the thread that owns the device; the transport's thread moves frames meanwhile.
+ */
+#include "engine/worker.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "engine/greeting.h"
+#include "models/weights.h"
+
+enum { MAX_SESSIONS = 16 };
+
+struct session {
+    struct stream *stream; /* NULL: this entry is free */
+    struct stream_plan plan;
+    struct channel *prev, *next;
+    bool running; /* accepted; until then it waits for the next node */
+    uint64_t steps, samples, start_ns;
+};
+
+struct worker {
+    struct node *node;
+    const struct worker_options *opt;
+    struct session session[MAX_SESSIONS];
+    uint64_t saved_steps; /* node->steps when the weights were last saved */
+};
+
+static int save(struct worker *w)
+{
+    if (!w->opt->save || w->saved_steps == w->node->steps)
+        return 0;
+    int ret = weights_save(w->node->model, w->opt->save);
+    if (ret < 0)
+        return ret;
+    w->saved_steps = w->node->steps;
+    log_info("worker", "Saved weights after %llu steps to %s", (unsigned long long)w->node->steps,
+             w->opt->save);
+    return 0;
+}
+
+static void session_free(struct session *x)
+{
+    channel_close(x->prev);
+    channel_close(x->next);
+    stream_close(x->stream);
+    *x = (struct session){0};
+}
+
+/* The sentence of err.h goes to the log and to both neighbours. */
+static void session_fail(struct session *x)
+{
+    char sentence[WIRE_SENTENCE_MAX];
+    snprintf(sentence, sizeof(sentence), "%s", err_text());
+    log_warning("worker", "Stream of %s ended after %llu steps: %s", channel_peer(x->prev),
+                (unsigned long long)x->steps, sentence);
+    if (x->running)
+        channel_fail(x->prev, sentence);
+    if (x->next)
+        channel_fail(x->next, sentence);
+    if (!x->running) {
+        channel_refuse(x->prev, ANSWER_REFUSE, sentence);
+        x->prev = NULL;
+    }
+    session_free(x);
+}
+
+static void session_end(struct session *x)
+{
+    double s = clock_seconds_since(x->start_ns);
+    log_info("worker", "Stream of %s ended: %llu steps, %llu samples in %.1f s (%.1f samples/s)",
+             channel_peer(x->prev), (unsigned long long)x->steps, (unsigned long long)x->samples, s,
+             s > 0 ? (double)x->samples / s : 0);
+    channel_end(x->prev);
+    if (x->next)
+        channel_end(x->next);
+    session_free(x);
+}
+
+static void session_accept(struct worker *w, struct session *x)
+{
+    struct answer a = greeting_accept(w->node);
+    struct channel_rings rings = stream_prev_rings(x->stream);
+    channel_accept(x->prev, &a, &rings);
+    stream_set_channels(x->stream, x->prev, x->next);
+    x->running = true;
+    x->start_ns = clock_now_ns();
+    log_info("worker", "Stream of %s begins: batches of %d in %d micro-batches",
+             channel_peer(x->prev), x->plan.batch, x->plan.micro_batches);
+}
+
+/* Memory for the stream, and the way on to the next node. */
+static int session_open(struct worker *w, struct session *x, const struct hello *h)
+{
+    const struct worker_options *opt = w->opt;
+    struct node *node = w->node;
+    x->plan = (struct stream_plan){
+        .batch = (int)h->batch,
+        .micro_batches = (int)h->micro_batches,
+        .wire = greeting_dtype(h->dtype),
+        .from_prev = true,
+        .to_next = opt->next_host != NULL,
+        .gradient_to_prev = h->want_gradient,
+        .seed = h->seed,
+    };
+    int ret = model_set_grads(node->model, sgd_grads(&node->sgd, x->plan.micro_batches));
+    if (ret == 0)
+        ret = stream_open(&x->stream, node, &x->plan);
+    if (ret < 0 || !opt->next_host)
+        return ret;
+    struct hello mine = greeting_hello(node, x->stream, &x->plan, opt->codec, h->step);
+    struct channel_rings rings = stream_next_rings(x->stream);
+    return channel_connect(&x->next, node->net, opt->next_host, opt->next_port, &mine, &rings);
+}
+
+static void admit(struct worker *w, struct channel *c)
+{
+    const struct worker_options *opt = w->opt;
+    struct session *x = w->session;
+    while (x < w->session + MAX_SESSIONS && x->stream)
+        x++;
+    if (x == w->session + MAX_SESSIONS) {
+        channel_refuse(c, ANSWER_BUSY, "this worker serves as many streams as it can, try later");
+        return;
+    }
+    struct hello_want want =
+        greeting_want(w->node, opt->batch, opt->micro_batches, opt->wire, opt->codec);
+    const struct hello *h = channel_hello(c);
+    int ret = hello_check(h, &want);
+    if (ret == 0)
+        ret = session_open(w, x, h);
+    if (ret < 0) {
+        log_warning("worker", "Refused %s: %s", channel_peer(c), err_text());
+        channel_close(x->next);
+        stream_close(x->stream);
+        *x = (struct session){0};
+        channel_refuse(c, ANSWER_REFUSE, err_text());
+        return;
+    }
+    x->prev = c;
+    if (!x->next)
+        session_accept(w, x);
+}
+
+static void log_loss(const struct worker *w, const struct step_result *r)
+{
+    if (w->opt->log)
+        fprintf(w->opt->log, "%u,%.9g\n", r->step + 1, (double)(float)(r->loss_sum / r->samples));
+}
+
+/* A step if one is there: 1. Nothing to do: 0. The session is over: also 1. -errno: the worker itself cannot go on. */
+static int session_work(struct worker *w, struct session *x)
+{
+    if (!x->running) {
+        if (channel_state(x->prev) == CHANNEL_FAILED) {
+            err_set(ECONNRESET, "%s", channel_error_text(x->prev));
+            session_fail(x);
+            return 1;
+        }
+        int ret = channel_wait_open(x->next, 0);
+        if (ret == -ETIMEDOUT)
+            return 0;
+        if (ret == 0)
+            session_accept(w, x);
+        else
+            session_fail(x);
+        return 1;
+    }
+    int ret = stream_ready(x->stream);
+    if (ret == 0)
+        return 0;
+    if (ret == -ENODATA) {
+        session_end(x);
+        ret = save(w);
+        return ret < 0 ? ret : 1;
+    }
+    struct step_result result;
+    if (ret == 1)
+        ret = model_set_grads(w->node->model, sgd_grads(&w->node->sgd, x->plan.micro_batches));
+    if (ret == 0)
+        ret = stream_step(x->stream, NULL, &result);
+    if (ret < 0) {
+        session_fail(x);
+        ret = save(w);
+        return ret < 0 ? ret : 1;
+    }
+    x->steps++;
+    x->samples += (uint64_t)result.samples;
+    log_loss(w, &result);
+    return 1;
+}
+
+/* One turn over offers and sessions: 1 if anything was done. */
+static int turn(struct worker *w)
+{
+    int worked = 0;
+    for (struct channel *c; (c = net_offered(w->node->net)) != NULL; worked = 1)
+        admit(w, c);
+    for (int i = 0; i < MAX_SESSIONS; i++) {
+        if (!w->session[i].stream)
+            continue;
+        int ret = session_work(w, &w->session[i]);
+        if (ret < 0)
+            return ret;
+        worked |= ret;
+        if (net_stopping(w->node->net))
+            break;
+    }
+    return worked;
+}
+
+static void end_sessions(struct worker *w)
+{
+    net_resume(w->node->net);
+    for (int i = 0; i < MAX_SESSIONS; i++) {
+        struct session *x = &w->session[i];
+        if (!x->stream)
+            continue;
+        err_set(ECANCELED, "this worker is being stopped");
+        session_fail(x);
+    }
+}
+
+int worker_run(struct node *node, const struct worker_options *opt)
+{
+    struct worker w = {.node = node, .opt = opt};
+    int ret = net_listen(node->net, opt->listen_host, opt->listen_port);
+    if (ret < 0)
+        return ret;
+    log_info("worker", "RX pipe listening on %s:%d", opt->listen_host, net_port(node->net));
+    if (opt->next_host)
+        log_info("worker", "Task deployer using upstream %s:%d", opt->next_host, opt->next_port);
+    while (ret >= 0 && !net_stopping(node->net)) {
+        ret = turn(&w);
+        if (ret == 0)
+            ret = net_wait(node->net, -1);
+    }
+    if (ret == -EINTR)
+        ret = 0;
+    char sentence[1024];
+    snprintf(sentence, sizeof(sentence), "%s", err_text());
+    end_sessions(&w);
+    if (ret < 0) /* why it ends must not be covered by how its streams end */
+        return err_set(-ret, "%s", sentence);
+    return save(&w);
+}
