@@ -243,7 +243,10 @@ $(OUT)/%.o: %.c $(OUT)/flags
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_SHARED) $(OUT)/libsparse.a
 	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) $(TEST_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+# Tests named *_alloc stand in the place of malloc and its kin, to count calls and to refuse some.
+$(OUT)/tests/test_%_alloc: TEST_LDFLAGS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free \
+	-Wl,--wrap=aligned_alloc,--wrap=posix_memalign,--wrap=mmap,--wrap=munmap
 $(OUT)/tests/fuzz_%: $(OUT)/tests/fuzz_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)

@@ -41,7 +41,8 @@ struct model {
     int classes;
     int default_cut; /* 0: none */
     int from, to;    /* this node's layers: from included, to not */
-    bool unfused;    /* passes opened from now on fuse nothing: the same bits, for tests, benches */
+    /* passes opened from now on fuse nothing and share no memory: the same bits, for tests, benches */
+    bool naive;
 
     struct device *dev; /* from here on: after model_bind */
     enum model_grads grads_kind;

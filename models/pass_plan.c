@@ -106,7 +106,7 @@ static int plan_shapes(struct planner *r)
 static void plan_fusion(struct planner *r)
 {
     struct pass *p = r->p;
-    for (int i = 1; i < p->nlayer && !p->model->unfused; i++) {
+    for (int i = 1; i < p->nlayer && !p->model->naive; i++) {
         struct pass_layer *pl = &p->layer[i];
         int v = pl->input[0];
         if (pl->layer->act == ACT_NONE || v == 0 || r->readers[v] != 1)
@@ -125,6 +125,8 @@ static bool shares_value(const struct planner *r, int i)
 {
     const struct pass_layer *pl = &r->p->layer[i];
     int v = pl->input[0];
+    if (r->p->model->naive)
+        return false;
     if (pl->plan.alias)
         return true;
     if (!pl->plan.in_place || v == 0 || r->readers[v] != 1 || !r->written_by_one[v])
@@ -191,6 +193,8 @@ static bool shares_grad(const struct planner *r, int i, const struct pass_ends *
 {
     const struct pass_layer *pl = &r->p->layer[i];
     int dout = r->grad_slot[i + 1], v = pl->input[0];
+    if (r->p->model->naive)
+        return false;
     if (pl->trained || pl->io.mode[0] != GRAD_SET || !(pl->plan.alias || pl->plan.grad_in_place))
         return false;
     if (!ends->dout || dout != r->grad_slot[r->p->out])
@@ -277,6 +281,10 @@ static void plan_lifetimes(struct planner *r)
     slots_use(&r->slots, r->value_slot[p->out], at_end(p));
     if (r->grad_slot[p->out] >= 0)
         slots_use(&r->slots, r->grad_slot[p->out], at_loss(p));
+    for (int i = 0; i < r->slots.count && p->model->naive; i++) {
+        slots_use(&r->slots, i, at_forward(p, 0));
+        slots_use(&r->slots, i, at_end(p));
+    }
 }
 
 static void *slot_memory(const struct planner *r, int slot, enum place *place)

@@ -242,8 +242,7 @@ int safetensors_open(struct safetensors *st, const char *path)
         return err_set(ENOMEM, "no memory for the %zu names in %s", names, path);
     const char *name;
     json_t *entry;
-    json_object_foreach(st->header, name, entry)
-    {
+    json_object_foreach(st->header, name, entry) {
         if (!json_is_object(entry))
             return err_set(EINVAL, "%s: %s is not a JSON object", path, name);
         if (strcmp(name, "__metadata__") == 0)

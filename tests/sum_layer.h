@@ -48,15 +48,15 @@ static inline struct layer *sum_new(void)
     return layer_alloc(&sum_ops, sizeof(struct layer));
 }
 
-/* 0 conv, 1 relu, 2 conv, 3 sum(1, 2), 4 sigmoid(3), 5 sum(3, 4), 6 flatten(5), 7 linear: values
+/* 0 conv, 1 act, 2 conv, 3 sum(1, 2), 4 sigmoid(3), 5 sum(3, 4), 6 flatten(5), 7 linear: values
  * with two readers, one of which works in place or passes on. */
-static inline struct model *residual_model(int channels, int side)
+static inline struct model *residual_model(int channels, int side, enum act act)
 {
     struct tensor in = tensor_f32(4, (int[]){1, channels, side, side});
     struct model *m;
     CHECK(model_begin(&m, "residual", &in) == 0);
     CHECK(model_add(m, conv2d_new(channels, channels, 3, 1, 1, true, INIT_PYTORCH), "a") == 0);
-    CHECK(model_add(m, activation_new(ACT_RELU), "b") == 0);
+    CHECK(model_add(m, activation_new(act), "b") == 0);
     CHECK(model_add(m, conv2d_new(channels, channels, 3, 1, 1, true, INIT_PYTORCH), "c") == 0);
     CHECK(model_add_from(m, sum_new(), "d", 2, (int[]){1, 2}) == 0);
     CHECK(model_add(m, activation_new(ACT_SIGMOID), "e") == 0);

@@ -162,7 +162,7 @@ static void test_cuts(void **state)
         model_close(m);
     }
     /* layers 1 and 3 are read twice: a cut between their readers would let two tensors cross */
-    struct model *m = residual_model(2, 3);
+    struct model *m = residual_model(2, 3, ACT_RELU);
     static const bool legal[] = {false, true, true, false, true, false, true, true, false};
     for (int cut = 0; cut <= m->nlayer; cut++)
         assert_int_equal(model_cut_legal(m, cut), legal[cut]);
