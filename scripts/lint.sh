@@ -54,7 +54,7 @@ check_format() {
     for file in "${sources[@]}"; do
         "$formatter" "$file" | cmp -s - "$file" || { echo "$file: run make format" && bad=1; }
     done
-    return $bad
+    return "$bad"
 }
 
 formatter=$(command -v clang-format-14 || echo clang-format)
