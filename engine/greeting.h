@@ -1,4 +1,5 @@
-/* What this node says of itself to a neighbour, and what it wants of one: hello.h filled from the node. */
+/* What this node says of itself to a neighbour, and what it wants of one: hello.h filled from
+ * the node. */
 #ifndef ENGINE_GREETING_H
 #define ENGINE_GREETING_H
 

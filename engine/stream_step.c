@@ -1,7 +1,8 @@
 /*
  * The training step, the same for every role: forward each micro-batch as it comes and send it on;
  * backward each as its gradient comes, the input's gradient first, so that it travels while the
- * weights' gradients are computed; update once all are done. The thread that owns the device runs it.
+ * weights' gradients are computed; update once all are done. The thread that owns the device runs
+ * it.
  */
 #include <errno.h>
 #include <string.h>

@@ -28,8 +28,8 @@ struct upstream {
  * sentence. step: the one that comes first. */
 int upstream_connect(struct upstream *u, uint64_t step);
 
-/* stream_step, and where the connection was lost, said in one log line, connected and done again. Errors
- * as upstream_connect, or a step that fails time after time. */
+/* stream_step, and where the connection was lost, said in one log line, connected and done
+ * again. Errors as upstream_connect, or a step that fails time after time. */
 int upstream_step(struct upstream *u, const struct feed *feed, struct step_result *result);
 
 /* A clean end after the last step; closes in any case. */

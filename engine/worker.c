@@ -153,7 +153,8 @@ static void log_loss(const struct worker *w, const struct step_result *r)
         fprintf(w->opt->log, "%u,%.9g\n", r->step + 1, (double)(float)(r->loss_sum / r->samples));
 }
 
-/* A step if one is there: 1. Nothing to do: 0. The session is over: also 1. -errno: the worker itself cannot go on. */
+/* A step if one is there: 1. Nothing to do: 0. The session is over: also 1. -errno: the worker
+ * itself cannot go on. */
 static int session_work(struct worker *w, struct session *x)
 {
     if (!x->running) {

@@ -41,7 +41,8 @@ struct model {
     int classes;
     int default_cut; /* 0: none */
     int from, to;    /* this node's layers: from included, to not */
-    /* passes opened from now on fuse nothing and share no memory: the same bits, for tests, benches */
+    /* passes opened from now on fuse nothing and share no memory: the same bits, for tests,
+     * benches */
     bool naive;
 
     struct device *dev; /* from here on: after model_bind */
@@ -85,8 +86,9 @@ uint64_t model_hash(const struct model *m);
  * every kernel. */
 int model_bind(struct model *m, struct device *dev, enum run_mode run, enum model_grads grads);
 
-/* Changes where gradients go, for a worker that learns the number of micro-batches later; the buffer
- * of MODEL_GRADS_OWN is allocated the first time. -ENOMEM and a sentence: nothing has changed. */
+/* Changes where gradients go, for a worker that learns the number of micro-batches later; the
+ * buffer of MODEL_GRADS_OWN is allocated the first time. -ENOMEM and a sentence: nothing has
+ * changed. */
 int model_set_grads(struct model *m, enum model_grads grads);
 
 /* Fresh weights for this slice, keyed by (seed, layer number): the same whatever the slice. */

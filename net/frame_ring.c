@@ -1,4 +1,5 @@
-/* Addresses and counters of a ring of frames. The release of one side pairs with the acquire of the other. */
+/* Addresses and counters of a ring of frames. The release of one side pairs with the acquire of
+ * the other. */
 #include "net/frame_ring.h"
 
 #include <string.h>
@@ -28,7 +29,8 @@ size_t frame_memory_bytes(unsigned nslot, size_t aux_max, size_t payload_max)
 
 void *frame_payload(const struct frame_memory *m, unsigned slot)
 {
-    return (char *)m->base + slot * frame_stride(m->aux_max, m->payload_max) + frame_head_bytes(m->aux_max);
+    return (char *)m->base + slot * frame_stride(m->aux_max, m->payload_max) +
+           frame_head_bytes(m->aux_max);
 }
 
 void frame_ring_init(struct frame_ring *r, const struct frame_memory *mem)

@@ -1,14 +1,16 @@
 /*
- * A ring of frames in memory that somebody lends: one producer, one consumer, two counters, no lock. Frame n lies in slot
- * n % nslot for ever, so every address is known before the first frame. The ring owns no memory, and nothing here blocks.
+ * A ring of frames in memory that somebody lends: one producer, one consumer, two counters, no
+ * lock. Frame n lies in slot n % nslot for ever, so every address is known before the first frame.
+ * The ring owns no memory, and nothing here blocks.
  *
- * A slot is stride bytes: [ head_bytes: the head at its start, aux at its end | payload, page-aligned ]. What is sent is
- * head, aux and payload without a gap: frame_ring_publish puts a copy of the head right before the aux.
+ * A slot is stride bytes: [ head_bytes: the head at its start, aux at its end | payload,
+ * page-aligned ]. What is sent is head, aux and payload without a gap: frame_ring_publish puts a
+ * copy of the head right before the aux.
  *
  *     producer                                          consumer
  *     if (frame_ring_can_fill(r)) {                     if (frame_ring_can_read(r, n)) {
  *         h = frame_ring_head(r, n);                        use head, aux, payload of frame n
- *         fill head, aux, payload of frame n;               frame_ring_release(r);   // the oldest one
+ *         fill head, aux, payload of frame n;          frame_ring_release(r);   // the oldest one
  *         frame_ring_publish(r);                        }
  *     }
  */
@@ -34,7 +36,8 @@ struct frame_memory {
 
 size_t frame_head_bytes(size_t aux_max); /* whole pages */
 size_t frame_stride(size_t aux_max, size_t payload_max);
-size_t frame_memory_bytes(unsigned nslot, size_t aux_max, size_t payload_max); /* what to allocate */
+/* what to allocate */
+size_t frame_memory_bytes(unsigned nslot, size_t aux_max, size_t payload_max);
 
 /* Where slot i's payload begins: page-aligned (if base is). The address that a pass is bound to. */
 void *frame_payload(const struct frame_memory *m, unsigned slot);
@@ -46,10 +49,12 @@ struct frame_ring {
     _Alignas(64) _Atomic uint64_t freed;  /* frames ever released; written by the consumer alone */
 };
 
-/* CHECKs that base is page-aligned and nslot > 0. nslot 0 with base NULL makes a ring that is never ready. */
+/* CHECKs that base is page-aligned and nslot > 0. nslot 0 with base NULL makes a ring that is
+ * never ready. */
 void frame_ring_init(struct frame_ring *r, const struct frame_memory *mem);
 
-/* Of frame n (its slot is n % nslot). aux: where aux_bytes of it begin, aligned to 64; depends on aux_bytes. */
+/* Of frame n (its slot is n % nslot). aux: where aux_bytes of it begin, aligned to 64; depends
+ * on aux_bytes. */
 struct wire_head *frame_ring_head(const struct frame_ring *r, uint64_t n);
 void *frame_ring_aux(const struct frame_ring *r, uint64_t n, uint32_t aux_bytes);
 void *frame_ring_payload(const struct frame_ring *r, uint64_t n);

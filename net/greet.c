@@ -1,4 +1,5 @@
-/* Hello and answer on the loop's side. What the peer says is parsed by hello.c; until then it has the greeting's own buffer. */
+/* Hello and answer on the loop's side. What the peer says is parsed by hello.c; until then it
+ * has the greeting's own buffer. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -32,7 +33,8 @@ void greet_send_answer(struct channel *c, const struct answer *a)
     answer_encode(a, begin(c, WIRE_ANSWER, ANSWER_WIRE_BYTES));
 }
 
-/* Only what this side waits for, of exactly its size, gets a body. The connecting side may be told an error instead. */
+/* Only what this side waits for, of exactly its size, gets a body. The connecting side may be
+ * told an error instead. */
 static int check_head(const struct channel *c, const struct wire_head *h)
 {
     enum wire_type want = c->outgoing ? WIRE_ANSWER : WIRE_HELLO;
@@ -42,13 +44,16 @@ static int check_head(const struct channel *c, const struct wire_head *h)
     if (r < 0)
         return r;
     if (h->payload_bytes || h->ndim || h->seq)
-        return err_set(EPROTO, "%s frame with a payload or a number, wanted a greeting", wire_type_name(h->type));
+        return err_set(EPROTO, "%s frame with a payload or a number, wanted a greeting",
+                       wire_type_name(h->type));
     if (c->outgoing && h->type == WIRE_ERROR && h->aux_bytes <= WIRE_SENTENCE_MAX)
         return 0;
     if (h->type != want)
-        return err_set(EPROTO, "%s frame, wanted %s first", wire_type_name(h->type), wire_type_name((uint8_t)want));
+        return err_set(EPROTO, "%s frame, wanted %s first", wire_type_name(h->type),
+                       wire_type_name((uint8_t)want));
     if (h->aux_bytes != want_aux)
-        return err_set(EPROTO, "%s of %u bytes, wanted %u", wire_type_name(h->type), h->aux_bytes, want_aux);
+        return err_set(EPROTO, "%s of %u bytes, wanted %u", wire_type_name(h->type), h->aux_bytes,
+                       want_aux);
     return 0;
 }
 
@@ -91,7 +96,8 @@ void greet_received(struct channel *c)
         if (check_head(c, h) < 0)
             channel_break(c, EPROTO, true, "%s", err_text());
         else if (h->aux_bytes)
-            channel_begin_receive(c, GREET_AUX, c->greet_in + sizeof(*h), wire_aux_padded(h->aux_bytes));
+            channel_begin_receive(c, GREET_AUX, c->greet_in + sizeof(*h),
+                                  wire_aux_padded(h->aux_bytes));
         else
             channel_break(c, ECONNABORTED, false, "%s ended the stream", c->peer);
         return;

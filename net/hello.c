@@ -1,4 +1,5 @@
-/* The handshake's texts and rules. Fixed layouts at fixed offsets; every field is checked before it is used. */
+/* The handshake's texts and rules. Fixed layouts at fixed offsets; every field is checked before
+ * it is used. */
 #include "net/hello.h"
 
 #include <errno.h>
@@ -29,10 +30,20 @@ _Static_assert(sizeof(struct answer_wire) == ANSWER_WIRE_BYTES, "answer is 640 b
 void hello_encode(const struct hello *h, void *aux)
 {
     struct hello_wire w = {
-        .mode = h->mode, .answer = h->answer, .want_gradient = h->want_gradient, .dtype = h->dtype,
-        .model_hash = h->model_hash, .seed = h->seed, .step = h->step,
-        .layer_from = h->layer_from, .layer_to = h->layer_to, .batch = h->batch,
-        .micro_batches = h->micro_batches, .in_flight = h->in_flight, .codec = h->codec, .classes = h->classes,
+        .mode = h->mode,
+        .answer = h->answer,
+        .want_gradient = h->want_gradient,
+        .dtype = h->dtype,
+        .model_hash = h->model_hash,
+        .seed = h->seed,
+        .step = h->step,
+        .layer_from = h->layer_from,
+        .layer_to = h->layer_to,
+        .batch = h->batch,
+        .micro_batches = h->micro_batches,
+        .in_flight = h->in_flight,
+        .codec = h->codec,
+        .classes = h->classes,
         .ndim = h->ndim,
     };
     for (int i = 0; i < WIRE_MAX_DIM; i++)
@@ -44,7 +55,10 @@ void hello_encode(const struct hello *h, void *aux)
 
 void answer_encode(const struct answer *a, void *aux)
 {
-    struct answer_wire w = {.verdict = a->verdict, .layer_from = a->layer_from, .layer_to = a->layer_to, .step = a->step};
+    struct answer_wire w = {.verdict = a->verdict,
+                            .layer_from = a->layer_from,
+                            .layer_to = a->layer_to,
+                            .step = a->step};
 
     wire_sentence(w.node, sizeof(w.node), a->node, sizeof(a->node));
     wire_sentence(w.sentence, sizeof(w.sentence), a->sentence, sizeof(a->sentence));
@@ -66,8 +80,8 @@ static int check_name(const char *what, const char *name, size_t bytes)
 static int check_range(const char *what, uint64_t v, uint64_t low, uint64_t high)
 {
     if (v < low || v > high)
-        return err_set(EPROTO, "hello says %s %llu, wanted %llu to %llu", what, (unsigned long long)v,
-                       (unsigned long long)low, (unsigned long long)high);
+        return err_set(EPROTO, "hello says %s %llu, wanted %llu to %llu", what,
+                       (unsigned long long)v, (unsigned long long)low, (unsigned long long)high);
     return 0;
 }
 
@@ -105,7 +119,8 @@ static int check_hello(const struct hello_wire *w)
         if ((r = check_range(range[i].what, range[i].v, range[i].low, range[i].high)) < 0)
             return r;
     for (uint32_t i = 1; i < WIRE_MAX_DIM; i++)
-        if ((r = check_range("a dimension of", w->dim[i], i < w->ndim ? 1 : 0, i < w->ndim ? HELLO_MAX_DIM : 0)) < 0)
+        if ((r = check_range("a dimension of", w->dim[i], i < w->ndim ? 1 : 0,
+                             i < w->ndim ? HELLO_MAX_DIM : 0)) < 0)
             return r;
     if ((r = check_name("model name", w->model, sizeof(w->model))) < 0 ||
         (r = check_name("node name", w->node, sizeof(w->node))) < 0)
@@ -124,10 +139,21 @@ int hello_decode(struct hello *h, const void *aux, size_t aux_bytes)
     if ((r = check_hello(&w)) < 0)
         return r;
     *h = (struct hello){
-        .mode = w.mode, .model_hash = w.model_hash, .layer_from = w.layer_from, .layer_to = w.layer_to,
-        .batch = w.batch, .micro_batches = w.micro_batches, .in_flight = w.in_flight, .dtype = w.dtype,
-        .codec = w.codec, .ndim = w.ndim, .want_gradient = w.want_gradient, .answer = w.answer,
-        .classes = w.classes, .seed = w.seed, .step = w.step,
+        .mode = w.mode,
+        .model_hash = w.model_hash,
+        .layer_from = w.layer_from,
+        .layer_to = w.layer_to,
+        .batch = w.batch,
+        .micro_batches = w.micro_batches,
+        .in_flight = w.in_flight,
+        .dtype = w.dtype,
+        .codec = w.codec,
+        .ndim = w.ndim,
+        .want_gradient = w.want_gradient,
+        .answer = w.answer,
+        .classes = w.classes,
+        .seed = w.seed,
+        .step = w.step,
     };
     for (int i = 0; i < WIRE_MAX_DIM; i++)
         h->dim[i] = w.dim[i];
@@ -149,9 +175,11 @@ int answer_decode(struct answer *a, const void *aux, size_t aux_bytes)
         (r = check_range("first layer", w.layer_from, 0, w.layer_to)) < 0 ||
         (r = check_name("node name", w.node, sizeof(w.node))) < 0 ||
         (r = check_name("sentence", w.sentence, sizeof(w.sentence))) < 0 ||
-        (r = check_zero(w.reserved, sizeof(w.reserved))) < 0 || (r = check_range("zero", w.zero, 0, 0)) < 0)
+        (r = check_zero(w.reserved, sizeof(w.reserved))) < 0 ||
+        (r = check_range("zero", w.zero, 0, 0)) < 0)
         return r;
-    *a = (struct answer){.verdict = w.verdict, .layer_from = w.layer_from, .layer_to = w.layer_to, .step = w.step};
+    *a = (struct answer){
+        .verdict = w.verdict, .layer_from = w.layer_from, .layer_to = w.layer_to, .step = w.step};
     memcpy(a->node, w.node, sizeof(a->node));
     memcpy(a->sentence, w.sentence, sizeof(a->sentence));
     return 0;
@@ -196,22 +224,30 @@ int hello_check(const struct hello *t, const struct hello_want *w)
     if (strcmp(t->model, w->model))
         return err_set(EPROTO, "upstream runs model %s, this node %s", t->model, w->model);
     if (w->codec >= 0 && t->codec != (uint32_t)w->codec)
-        return err_set(EPROTO, "upstream has codec factor %u, this node %d (0: none): give both the same --codec", t->codec,
-                       w->codec);
+        return err_set(
+            EPROTO,
+            "upstream has codec factor %u, this node %d (0: none): give both the same --codec",
+            t->codec, w->codec);
     if (t->model_hash != w->model_hash)
         return err_set(EPROTO,
-                       "upstream's %s is another model (hash %016llx, this node's %016llx): give both the same model and options",
-                       t->model, (unsigned long long)t->model_hash, (unsigned long long)w->model_hash);
+                       "upstream's %s is another model (hash %016llx, this node's %016llx): give "
+                       "both the same model and options",
+                       t->model, (unsigned long long)t->model_hash,
+                       (unsigned long long)w->model_hash);
     if (t->layer_to != w->layer_from)
-        return err_set(EPROTO, "upstream ends at layer %u, this node begins at %u", t->layer_to, w->layer_from);
+        return err_set(EPROTO, "upstream ends at layer %u, this node begins at %u", t->layer_to,
+                       w->layer_from);
     if (w->batch && t->batch != w->batch)
         return err_set(EPROTO, "upstream runs batch size %u, this node %u", t->batch, w->batch);
     if (w->micro_batches && t->micro_batches != w->micro_batches)
-        return err_set(EPROTO, "upstream runs %u micro-batches, this node %u", t->micro_batches, w->micro_batches);
+        return err_set(EPROTO, "upstream runs %u micro-batches, this node %u", t->micro_batches,
+                       w->micro_batches);
     if (w->dtype >= 0 && t->dtype != (enum wire_dtype)w->dtype)
-        return err_set(EPROTO, "upstream sends %s, this node takes %s: give both the same --wire-dtype", dtype[t->dtype],
-                       dtype[w->dtype]);
+        return err_set(EPROTO,
+                       "upstream sends %s, this node takes %s: give both the same --wire-dtype",
+                       dtype[t->dtype], dtype[w->dtype]);
     if (w->classes && t->classes != w->classes)
-        return err_set(EPROTO, "upstream's labels have %u classes, this node's model %u", t->classes, w->classes);
+        return err_set(EPROTO, "upstream's labels have %u classes, this node's model %u",
+                       t->classes, w->classes);
     return check_shapes(t, w);
 }

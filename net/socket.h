@@ -26,21 +26,26 @@ char *socket_text(char *text, const struct socket_address *a);
 /* Connected or listening at this end of the machine alone? */
 bool socket_is_local(int fd);
 
-/* A listening socket, nonblocking. *port: in 0 for any, out the one it has. fd, or -errno and a sentence. */
+/* A listening socket, nonblocking. *port: in 0 for any, out the one it has. fd, or -errno and a
+ * sentence. */
 int socket_listen(const char *address, int *port, const struct socket_tuning *tune);
 
-/* Begins to connect: fd, nonblocking; it is writable when that has succeeded or failed. Or -errno. */
+/* Begins to connect: fd, nonblocking; it is writable when that has succeeded or failed. Or
+ * -errno. */
 int socket_connect(const struct socket_address *a, const struct socket_tuning *tune);
 
 /* NODELAY, keepalive, TCP_USER_TIMEOUT; on a connected socket also the congestion control. */
 void socket_tune(int fd, const struct socket_tuning *tune, bool connected);
 
-/* Bytes that the peer has acknowledged plus bytes that came: grows while a transfer moves, however slowly. */
+/* Bytes that the peer has acknowledged plus bytes that came: grows while a transfer moves,
+ * however slowly. */
 uint64_t socket_progress(int fd);
 
-/* Looks a name up: at once for a number, else in a thread of its own, which writes to event_fd when it is done. */
+/* Looks a name up: at once for a number, else in a thread of its own, which writes to event_fd
+ * when it is done. */
 struct lookup;
-int lookup_start(struct lookup **l, const char *host, int port, int event_fd); /* -errno and a sentence */
+/* -errno and a sentence */
+int lookup_start(struct lookup **l, const char *host, int port, int event_fd);
 bool lookup_done(const struct lookup *l);
 /* Of a finished one: up to SOCKET_MAX_ADDRESSES; 0 if the name is not (yet) known. */
 int lookup_addresses(const struct lookup *l, struct socket_address a[]);

@@ -1,6 +1,7 @@
 /*
- * Why nothing is lost: a poster counts up epoch and then looks at sleeping; a sleeper sets sleeping and then looks at epoch, all
- * in one total order. So either the sleeper sees the new epoch and stays awake, or the poster sees that it sleeps.
+ * Why nothing is lost: a poster counts up epoch and then looks at sleeping; a sleeper sets sleeping
+ * and then looks at epoch, all in one total order. So either the sleeper sees the new epoch and
+ * stays awake, or the poster sees that it sleeps.
  */
 #include "net/wake.h"
 
@@ -122,7 +123,8 @@ bool wake_wait(struct wake *w, uint32_t ticket, int64_t timeout_ns, int64_t spin
             wake_awake(w);
             return atomic_load(&w->epoch) != ticket;
         }
-        syscall(SYS_futex, &w->epoch, FUTEX_WAIT_PRIVATE, ticket, deadline == UINT64_MAX ? NULL : &ts, NULL, 0);
+        syscall(SYS_futex, &w->epoch, FUTEX_WAIT_PRIVATE, ticket,
+                deadline == UINT64_MAX ? NULL : &ts, NULL, 0);
         wake_awake(w);
     }
     return true;

@@ -1,6 +1,6 @@
 /*
- * For tests of net/: memory for rings, a hello that fits, and an echo server in a thread of its own with its own net, which
- * sends every ACTIVATION back as the GRADIENT of the same number.
+ * For tests of net/: memory for rings, a hello that fits, and an echo server in a thread of its own
+ * with its own net, which sends every ACTIVATION back as the GRADIENT of the same number.
  */
 #ifndef TESTS_NET_PAIR_H
 #define TESTS_NET_PAIR_H
@@ -40,7 +40,8 @@ static inline struct frame_memory pair_memory(size_t aux_max, size_t payload_max
 static inline struct channel_rings pair_rings(const struct pair_shape *s, bool up)
 {
     size_t payload = (size_t)s->n_max * (size_t)s->row * 4, labels = (size_t)s->n_max * 4;
-    struct channel_rings r = {.tx = pair_memory(up ? 0 : labels, payload), .rx = pair_memory(up ? labels : 0, payload)};
+    struct channel_rings r = {.tx = pair_memory(up ? 0 : labels, payload),
+                              .rx = pair_memory(up ? labels : 0, payload)};
     r.expect = (struct wire_expect){
         .types = up ? 1u << WIRE_ACTIVATION : 1u << WIRE_GRADIENT | 1u << WIRE_LOSS,
         .dtype = WIRE_F32,
@@ -60,16 +61,33 @@ static inline void pair_rings_free(struct channel_rings *r)
 static inline struct hello pair_hello(const struct pair_shape *s)
 {
     struct hello h = {
-        .mode = HELLO_TRAIN, .model = "small", .model_hash = 0x1234, .layer_from = 0, .layer_to = 3, .batch = (uint32_t)s->n_max,
-        .micro_batches = 1, .in_flight = 1, .dtype = WIRE_F32, .ndim = 2, .dim = {(uint32_t)s->n_max, (uint32_t)s->row},
-        .want_gradient = true, .classes = PAIR_CLASSES, .seed = 1, .node = "client",
+        .mode = HELLO_TRAIN,
+        .model = "small",
+        .model_hash = 0x1234,
+        .layer_from = 0,
+        .layer_to = 3,
+        .batch = (uint32_t)s->n_max,
+        .micro_batches = 1,
+        .in_flight = 1,
+        .dtype = WIRE_F32,
+        .ndim = 2,
+        .dim = {(uint32_t)s->n_max, (uint32_t)s->row},
+        .want_gradient = true,
+        .classes = PAIR_CLASSES,
+        .seed = 1,
+        .node = "client",
     };
     return h;
 }
 
 static inline struct hello_want pair_want(void)
 {
-    struct hello_want w = {.mode = HELLO_TRAIN, .model = "small", .model_hash = 0x1234, .layer_from = 3, .dtype = -1, .codec = -1};
+    struct hello_want w = {.mode = HELLO_TRAIN,
+                           .model = "small",
+                           .model_hash = 0x1234,
+                           .layer_from = 3,
+                           .dtype = -1,
+                           .codec = -1};
     return w;
 }
 

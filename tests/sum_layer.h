@@ -1,6 +1,6 @@
 /*
- * A layer of two inputs for the tests of connections: out = in[0] + in[1], same shapes. Also helpers
- * that build models of a few layers.
+ * A layer of two inputs for the tests of connections: out = in[0] + in[1], same shapes. Also
+ * helpers that build models of a few layers.
  */
 #ifndef TESTS_SUM_LAYER_H
 #define TESTS_SUM_LAYER_H

@@ -1,7 +1,8 @@
 /*
  * Every layer's backward against finite differences of its forward, on each instruction set: the
  * gradient of sum(probe * out) with random probes, inputs and parameters, on small odd shapes. Also
- * the modes of input gradients, the scale of parameter gradients, fused activations, dropout's keys.
+ * the modes of input gradients, the scale of parameter gradients, fused activations, dropout's
+ * keys.
  *
  * The differences are central ones of fourth order (five points), sums in double. With h = 1/8 the
  * truncation h^4 / 30 f^(5) is below 1e-5 of the value for the smooth layers and zero for the

@@ -305,8 +305,9 @@ static double probe(struct chain *c, const float *input)
     return sum;
 }
 
-/* The input's gradient through values with two readers, by central differences of fourth order. With
- * h = 1/8 the truncation, and the float rounding of the outputs over h, are some 1e-5 of the slopes. */
+/* The input's gradient through values with two readers, by central differences of fourth order.
+ * With h = 1/8 the truncation, and the float rounding of the outputs over h, are some 1e-5 of
+ * the slopes. */
 static void test_several_readers(void **state)
 {
     static const int cuts[][2] = {{0, 0}, {4, 0}, {2, 6}};
@@ -342,8 +343,9 @@ static void test_several_readers(void **state)
     device_close(d);
 }
 
-/* What comes from outside is read and never written: the network may still be sending it. Small's
- * first part ends with an activation, tiny's with a flatten or a dropout that hands the gradient on. */
+/* What comes from outside is read and never written: the network may still be sending it.
+ * Small's first part ends with an activation, tiny's with a flatten or a dropout that hands the
+ * gradient on. */
 static void test_lent_ends(void **state)
 {
     static const struct {
@@ -376,7 +378,8 @@ static void test_lent_ends(void **state)
     device_close(d);
 }
 
-/* Nothing here but planning: the weights are never touched, so the kernel never gives their pages. */
+/* Nothing here but planning: the weights are never touched, so the kernel never gives their
+ * pages. */
 static void test_vgg11_memory(void **state)
 {
     struct device *d = check_device(test_best, 1);

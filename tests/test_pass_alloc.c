@@ -1,7 +1,7 @@
 /*
  * Memory of models and passes: a step allocates nothing, and wherever an allocation fails at start,
- * the call says so in a sentence and leaks nothing. The linker puts the functions below in the place
- * of malloc and its kin (see the Makefile).
+ * the call says so in a sentence and leaks nothing. The linker puts the functions below in the
+ * place of malloc and its kin (see the Makefile).
  */
 #include <errno.h>
 #include <setjmp.h>

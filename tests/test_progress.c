@@ -1,4 +1,5 @@
-/* How far a run is: the bar of a terminal, the plain lines of a file, no more often than promised. */
+/* How far a run is: the bar of a terminal, the plain lines of a file, no more often than
+ * promised. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
