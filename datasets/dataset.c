@@ -61,13 +61,22 @@ static const struct dataset_kind *find_own(const struct dataset_want *want,
     return NULL;
 }
 
+static int open_kind(const struct dataset_kind *k, const struct dataset_want *want,
+                     struct dataset **ds)
+{
+    int ret = k->open(k, want, ds);
+    if (!ret)
+        (*ds)->name = k->name;
+    return ret;
+}
+
 static int open_auto(struct dataset **ds, const struct dataset_want *want)
 {
     const struct dataset_kind *own, *k = find_own(want, &own);
     if (k)
-        return k->open(k, want, ds);
+        return open_kind(k, want, ds);
     k = kind_named("shapes");
-    int ret = k->open(k, want, ds);
+    int ret = open_kind(k, want, ds);
     if (ret < 0)
         return ret;
     (*ds)->chosen_by_default = true;
@@ -91,5 +100,5 @@ int dataset_open(struct dataset **ds, const struct dataset_want *want)
                        "the pictures of %s are %dx%dx%d, the model takes %dx%dx%d: take another "
                        "data set or model",
                        k->name, k->c, k->h, k->w, want->c, want->h, want->w);
-    return k->open(k, want, ds);
+    return open_kind(k, want, ds);
 }

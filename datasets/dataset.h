@@ -39,6 +39,7 @@ struct dataset_ops {
 /* Embedded first in each kind's own struct. */
 struct dataset {
     const struct dataset_ops *ops;
+    const char *name; /* as dataset_want has it, never "auto" */
     size_t count;
     int classes, c, h, w;
     const char *const *class_name; /* `classes` of them, or NULL */
