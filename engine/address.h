@@ -1,6 +1,6 @@
 /*
- * "HOST:PORT" as the options write it: "10.49.2.3:50008", "worker-1", ":50008", "[fe80::1]:50007". What is left
- * out stays as it was in *a, for the environment and the defaults to fill.
+ * "HOST:PORT" as the options write it: "10.49.2.3:50008", "worker-1", ":50008", "[fe80::1]:50007".
+ * What is left out stays as it was in *a, for the environment and the defaults to fill.
  */
 #ifndef ENGINE_ADDRESS_H
 #define ENGINE_ADDRESS_H

@@ -1,10 +1,12 @@
-/* Defaults, then each option that was given, then the environment and the dotenv files for what is left. */
+/* Defaults, then each option that was given, then the environment and the dotenv files for what is
+ * left. */
 #include "engine/config.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "engine/config_words.h"
 #include "engine/number.h"
@@ -61,8 +63,8 @@ static int read_words(struct config *c)
     return check_together(c);
 }
 
-/* A variable of the environment, else of the dotenv files in order; NULL where all leave it unset or empty.
- * *where is told which. */
+/* A variable of the environment, else of the dotenv files in order; NULL where all leave it unset
+ * or empty. *where is told which. */
 static const char *variable(const struct config *c, const char *name, const char **where)
 {
     const char *v = getenv(name);
@@ -163,6 +165,7 @@ int config_read(struct config *c, const struct words *w)
         .part_file = (const char *const *)w->operand,
         .npart_file = w->noperand,
         .words = *w,
+        .started_ns = clock_now_ns(),
     };
     int ret = read_words(c);
     if (!ret && (w->command == CMD_TRAIN || w->command == CMD_INFER))

@@ -1,7 +1,7 @@
 /*
- * What a call means: every option of it as a number, a name or a file, in the order of precedence flag, environment,
- * dotenv file, default. Checked strictly as far as words alone can be; what needs the model, the data or a file is
- * checked by the command, before its run starts.
+ * What a call means: every option of it as a number, a name or a file, in the order of precedence
+ * flag, environment, dotenv file, default. Checked strictly as far as words alone can be; what
+ * needs the model, the data or a file is checked by the command, before its run starts.
  *
  *     struct config c;
  *     int ret = config_read(&c, &words);
@@ -59,14 +59,16 @@ struct config {
     const char *const *part_file; /* merge's operands */
     int npart_file;
 
-    struct words words; /* what was given: config_given */
+    uint64_t started_ns; /* when the call was read, milliseconds after exec */
+    struct words words;  /* what was given: config_given */
     struct dotenv dotenv[CONFIG_MAX_DOTENV];
     int ndotenv;
 };
 
 /*
- * Strings of `words` are kept, not copied: argv must outlive the config. -EINVAL and a sentence where the words are
- * off; any other error (a dotenv file that cannot be read, a bad value in the environment) is not the words' fault.
+ * Strings of `words` are kept, not copied: argv must outlive the config. -EINVAL and a sentence
+ * where the words are off; any other error (a dotenv file that cannot be read, a bad value in the
+ * environment) is not the words' fault.
  */
 int config_read(struct config *c, const struct words *w);
 void config_close(struct config *c); /* also after config_read failed */

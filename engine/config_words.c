@@ -11,7 +11,8 @@
 enum { MAX_BATCH = 1 << 16, MAX_THREADS = 1024, MAX_IN_FLIGHT = 1024 };
 static const uint64_t MAX_COUNT = 1000000000;
 
-/* The original's names: which model, which share. Its encoder and decoder units are --codec conv:1 here. */
+/* The original's names: which model, which share. Its encoder and decoder units are --codec conv:1
+ * here. */
 static const struct {
     const char *name, *model;
     enum model_part part;
@@ -26,7 +27,7 @@ static const struct {
 
 static const char *const datasets[] = {"auto",  "cifar10", "cifar100", "fashion-mnist",
                                        "mnist", "shapes",  NULL};
-static const char *const isas[] = {"auto", "avx512", "avx2", "neon", "plain", NULL};
+static const char *const isas[] = {"auto", "avx512", "avx2", "neon", "plain", "reference", NULL};
 static const char *const dtypes[] = {"f32", "f16", NULL};
 static const char *const transports[] = {"auto", "uring", "poll", NULL};
 

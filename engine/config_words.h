@@ -1,4 +1,5 @@
-/* The value of one option, parsed into the config: config.c calls it once for each option that was given. */
+/* The value of one option, parsed into the config: config.c calls it once for each option that was
+ * given. */
 #ifndef ENGINE_CONFIG_WORDS_H
 #define ENGINE_CONFIG_WORDS_H
 

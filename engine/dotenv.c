@@ -111,7 +111,8 @@ static bool scan_name(struct scanner *s, struct text *name)
     return name->used > 0;
 }
 
-/* The character that backslash c stands for inside these quotes; 0: both characters stand for themselves. */
+/* The character that backslash c stands for inside these quotes; 0: both characters stand for
+ * themselves. */
 static char unescape(char quote, char c)
 {
     static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
@@ -119,7 +120,8 @@ static char unescape(char quote, char c)
     return p ? to[p - from] : 0;
 }
 
-/* The closing quote of the value that begins at s->at; a backslash takes the next character with it. NULL: none. */
+/* The closing quote of the value that begins at s->at; a backslash takes the next character with
+ * it. NULL: none. */
 static const char *closing_quote(const struct scanner *s)
 {
     char quote = *s->at;
@@ -209,7 +211,8 @@ static void expand(const struct dotenv *d, const char *raw, struct text *out)
     }
 }
 
-/* raw NULL: the name stands alone, which takes back what the file gave it before. Takes name->data. */
+/* raw NULL: the name stands alone, which takes back what the file gave it before. Takes name->data.
+ */
 static int add(struct dotenv *d, struct text *name, const char *raw)
 {
     struct text value = {0};

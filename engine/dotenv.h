@@ -1,7 +1,8 @@
 /*
- * Dotenv files, by python-dotenv's rules: NAME=value, `export`, quotes, comments, ${NAME} and ${NAME:-default},
- * escapes in double quotes, values over several lines in quotes, any line ending. The environment wins over
- * the file wherever a name is looked up. A line that cannot be read is passed over with a warning, as there.
+ * Dotenv files, by python-dotenv's rules: NAME=value, `export`, quotes, comments, ${NAME} and
+ * ${NAME:-default}, escapes in double quotes, values over several lines in quotes, any line ending.
+ * The environment wins over the file wherever a name is looked up. A line that cannot be read is
+ * passed over with a warning, as there.
  *
  *     struct dotenv d;
  *     if (dotenv_read(&d, ".env") < 0) ...       // -ENOENT: there is none
@@ -22,7 +23,8 @@ struct dotenv {
     size_t count;
 };
 
-/* -ENOENT where there is no such file, else the file's errno, -EFBIG, -EINVAL (not text) or -ENOMEM; a sentence. */
+/* -ENOENT where there is no such file, else the file's errno, -EFBIG, -EINVAL (not text) or
+ * -ENOMEM; a sentence. */
 int dotenv_read(struct dotenv *d, const char *path);
 
 /* The same from memory; `path` is for the warnings. text[length] need not be 0. */

@@ -1,6 +1,6 @@
 /*
- * Words into numbers, strictly: the whole word, in range, nothing before or after it. `what` names the word in the
- * sentence ("--epochs", "WORKER_LISTEN_PORT in .env"). -EINVAL and a sentence.
+ * Words into numbers, strictly: the whole word, in range, nothing before or after it. `what` names
+ * the word in the sentence ("--epochs", "WORKER_LISTEN_PORT in .env"). -EINVAL and a sentence.
  */
 #ifndef ENGINE_NUMBER_H
 #define ENGINE_NUMBER_H

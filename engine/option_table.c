@@ -1,4 +1,5 @@
-/* The one table of options and of subcommands. A new option is a line here and one in config_words.c. */
+/* The one table of options and of subcommands. A new option is a line here and one in
+ * config_words.c. */
 #include "engine/options.h"
 
 #include <stddef.h>

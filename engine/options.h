@@ -1,7 +1,8 @@
 /*
- * The words of a call: one table of options for every subcommand, parsing by that table, and the help printed from
- * it. What the words mean is config.h's part. Long options only: "--name value" or "--name=value"; a name may be cut
- * short where that leaves one option, as argparse does; "--" ends the options.
+ * The words of a call: one table of options for every subcommand, parsing by that table, and the
+ * help printed from it. What the words mean is config.h's part. Long options only: "--name value"
+ * or "--name=value"; a name may be cut short where that leaves one option, as argparse does; "--"
+ * ends the options.
  *
  *     struct words w;
  *     if (options_parse(&w, CMD_TRAIN, argc, argv) < 0) ...      // err_text says why: exit 2
@@ -80,7 +81,8 @@ const char *command_name(enum command c);
 const char *command_summary(enum command c);  /* one line */
 const char *command_operands(enum command c); /* what the help calls them, " PART..." or "" */
 
-/* argv[0] is the first word after the subcommand; argv is reordered and kept. -EINVAL and a sentence. */
+/* argv[0] is the first word after the subcommand; argv is reordered and kept. -EINVAL and a
+ * sentence. */
 int options_parse(struct words *w, enum command c, int argc, char **argv);
 
 void options_help(FILE *to, enum command c);

@@ -1,6 +1,6 @@
 /*
- * The five roles of the original as five settings of one struct: a role is what is missing. Nothing branches on
- * a role's name; the engine asks whether there is a listener, an upstream, a data set.
+ * The five roles of the original as five settings of one struct: a role is what is missing. Nothing
+ * branches on a role's name; the engine asks whether there is a listener, an upstream, a data set.
  */
 #ifndef ENGINE_ROLES_H
 #define ENGINE_ROLES_H

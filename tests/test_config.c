@@ -1,4 +1,5 @@
-/* What a call means: defaults, each option's range, precedence of flag, environment, files, default; refusals. */
+/* What a call means: defaults, each option's range, precedence of flag, environment, files,
+ * default; refusals. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -238,7 +239,7 @@ static void test_refusals(void **state)
         {CMD_TRAIN, "--micro-batches 65 --batch-size 64", "at most --batch-size"},
         {CMD_TRAIN, "--threads many", "--threads"},
         {CMD_TRAIN, "--threads 1025", "--threads"},
-        {CMD_TRAIN, "--isa sse", "one of auto, avx512, avx2, neon, plain, there is \"sse\""},
+        {CMD_TRAIN, "--isa sse", "one of auto, avx512, avx2, neon, plain, reference, there is \"sse\""},
         {CMD_TRAIN, "--dataset imagenet", "fashion-mnist"},
         {CMD_TRAIN, "--device gpu", "auto, cpu or cuda[:N]"},
         {CMD_TRAIN, "--device cuda:x", "--device cuda:N"},
@@ -325,7 +326,8 @@ static const char *upstream_of(const char *words)
     return text;
 }
 
-/* flag > environment > ./.env > DATA_DIR/.env > default; an empty value counts as unset everywhere. */
+/* flag > environment > ./.env > DATA_DIR/.env > default; an empty value counts as unset everywhere.
+ */
 static void test_precedence(void **state)
 {
     assert_string_equal(upstream_of("--role client"), "127.0.0.1:50007");

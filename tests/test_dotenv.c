@@ -1,4 +1,5 @@
-/* Dotenv files: python-dotenv's rules row by row (each row checked against python-dotenv 1.2), files that are none. */
+/* Dotenv files: python-dotenv's rules row by row (each row checked against python-dotenv 1.2),
+ * files that are none. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* The words of a call: spellings, prefixes, values, operands, refusals with their sentence, help. */
+/* The words of a call: spellings, prefixes, values, operands, refusals with their sentence, help.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,7 +141,8 @@ static void test_help_word(void **state)
     assert_false(w.help);
 }
 
-/* Each option stands in the help of the commands that take it, and of no other; no line is too long. */
+/* Each option stands in the help of the commands that take it, and of no other; no line is too
+ * long. */
 static void test_help_text(void **state)
 {
     for (int c = 0; c < CMD_COUNT; c++) {
