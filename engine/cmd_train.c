@@ -1,0 +1,231 @@
+/*
+ * `train` in role aio: the whole model on this machine. Everything that can be checked is checked
+ * before the first step; a signal ends the run after the step in progress, and the weights are
+ * saved all the same.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "engine/command.h"
+#include "engine/loss_log.h"
+#include "engine/process.h"
+#include "engine/progress.h"
+#include "engine/setup.h"
+#include "engine/signals.h"
+#include "engine/stream.h"
+#include "models/weights.h"
+
+struct training {
+    const struct config *c;
+    struct device *dev;
+    struct model *model;
+    struct dataset *ds;
+    struct loader loader;
+    struct node node;
+    struct stream *stream;
+    struct feed feed; /* the step in progress: its epoch, its batch */
+    struct loss_log log;
+    struct progress progress;
+    int log_error; /* ends the run, but what was learned is kept */
+
+    uint64_t samples, steps;
+    double first_loss, last_loss;
+    uint64_t not_finite, first_not_finite; /* steps with such a loss; the first one's number */
+    uint64_t first_step_ns;                /* when the first step began */
+};
+
+static int open_model(struct training *t)
+{
+    const struct config *c = t->c;
+    struct sgd sgd = {.lr = c->lr, .momentum = c->momentum, .weight_decay = c->weight_decay};
+    int ret = setup_device(&t->dev, c);
+    if (ret < 0)
+        return ret;
+    enum model_grads grads = sgd_grads(&sgd, c->micro_batches);
+    ret = setup_not_words(model_bind(t->model, t->dev, RUN_TRAIN, grads));
+    if (!ret)
+        ret = setup_weights(t->model, c);
+    if (ret < 0)
+        return ret;
+    t->node = (struct node){.dev = t->dev, .model = t->model, .sgd = sgd};
+    struct stream_plan plan = {.batch = c->batch_size,
+                               .micro_batches = c->micro_batches,
+                               .wire = DTYPE_F32,
+                               .seed = c->seed};
+    ret = setup_not_words(stream_open(&t->stream, &t->node, &plan));
+    if (!ret)
+        setup_say(c, "Training %s model with %zu parameters using cpu for processing",
+                  t->model->name, model_param_count(t->model, 0, t->model->nlayer));
+    return ret;
+}
+
+static int open_data(struct training *t)
+{
+    const struct config *c = t->c;
+    int ret = setup_dataset(&t->ds, c, t->model, DATASET_TRAIN);
+    if (!ret)
+        ret = setup_not_words(
+            loader_open(&t->loader, t->ds, c->batch_size, c->batches, c->shuffle, c->seed));
+    if (!ret && t->loader.batches > UINT32_MAX / c->epochs)
+        ret = err_set(EINVAL, "--epochs %" PRIu64 " of %" PRIu64 " batches are more than %u steps",
+                      c->epochs, t->loader.batches, UINT32_MAX);
+    return ret;
+}
+
+static int training_open(struct training *t, const struct config *c)
+{
+    *t = (struct training){.c = c, .log.fd = -1};
+    int ret = setup_model(&t->model, c);
+    if (!ret)
+        ret = setup_all_layers(t->model, c);
+    if (!ret && c->save)
+        ret = setup_not_words(weights_writable(c->save));
+    if (!ret)
+        ret = open_data(t);
+    if (!ret)
+        ret = open_model(t);
+    if (!ret)
+        ret = setup_not_words(loss_log_open(&t->log, c->log)); /* last: it empties the file */
+    return ret;
+}
+
+static void training_close(struct training *t)
+{
+    loss_log_close(&t->log);
+    stream_close(t->stream);
+    loader_close(&t->loader);
+    dataset_close(t->ds);
+    model_close(t->model);
+    device_close(t->dev);
+}
+
+static void note_loss(struct training *t, double loss)
+{
+    if (!t->steps)
+        t->first_loss = loss;
+    t->last_loss = loss;
+    t->steps++;
+    progress_loss(&t->progress, loss);
+    if (isfinite(loss) || t->not_finite++)
+        return;
+    t->first_not_finite = t->steps;
+    progress_say(&t->progress, "The loss of step %" PRIu64 " is %g: is --lr %g too high?", t->steps,
+                 loss, (double)t->c->lr);
+    if (t->c->quiet)
+        log_warning("train", "the loss of step %" PRIu64 " is %g: is --lr %g too high?", t->steps,
+                    loss, (double)t->c->lr);
+}
+
+/* One step, counted and logged. *loss_sum: over its samples, for the epoch's mean. */
+static int train_step(struct training *t, double *loss_sum)
+{
+    struct step_result result;
+    t->feed.step = (uint32_t)t->steps;
+    int ret = stream_step(t->stream, &t->feed, &result);
+    if (ret < 0)
+        return setup_not_words(ret);
+    double loss = result.loss_sum / result.samples;
+    note_loss(t, loss);
+    t->samples += (uint64_t)result.samples;
+    *loss_sum += result.loss_sum;
+    progress_update(&t->progress, t->samples);
+    t->log_error = setup_not_words(loss_log_row(&t->log, t->steps, loss));
+    return 0;
+}
+
+static bool stopping(const struct training *t)
+{
+    return signals_pending() || t->log_error < 0;
+}
+
+static int train_epoch(struct training *t)
+{
+    double loss_sum = 0;
+    uint64_t samples = t->samples, start = clock_now_ns();
+    int ret = 0;
+    struct feed *f = &t->feed;
+    for (f->batch = 0; !ret && f->batch < t->loader.batches && !stopping(t); f->batch++)
+        ret = train_step(t, &loss_sum);
+    samples = t->samples - samples;
+    if (!ret && samples)
+        progress_say(&t->progress,
+                     "Epoch %" PRIu64 " of %" PRIu64 ": mean loss %.6g, %.1f samples/s",
+                     t->feed.epoch + 1, t->c->epochs, loss_sum / (double)samples,
+                     (double)samples / clock_seconds_since(start));
+    return ret;
+}
+
+static uint64_t samples_in_all(const struct training *t)
+{
+    uint64_t full = t->loader.batches - 1; /* only the last may be short */
+    return t->c->epochs *
+           (full * (uint64_t)t->c->batch_size + (uint64_t)loader_samples(&t->loader, full));
+}
+
+static void summarize(const struct training *t, double seconds)
+{
+    printf("Trained %" PRIu64 " samples in %.2f s, %.1f samples/s; loss %.6g at first, %.6g at "
+           "last\n",
+           t->samples, seconds, (double)t->samples / seconds, t->first_loss, t->last_loss);
+    if (t->not_finite)
+        printf("The loss was not finite in %" PRIu64 " of %" PRIu64 " steps, first in step %" PRIu64
+               ": is --lr %g too high?\n",
+               t->not_finite, t->steps, t->first_not_finite, (double)t->c->lr);
+    printf("First step %.2f s after the start; peak memory %.0f MiB\n",
+           1e-9 * (double)(t->first_step_ns - t->c->started_ns),
+           (double)process_peak_bytes() / (1 << 20));
+}
+
+static int save(const struct training *t)
+{
+    if (!t->c->save)
+        return 0;
+    int ret = weights_save(t->model, t->c->save);
+    if (!ret)
+        setup_say(t->c, "Saved the weights to %s", t->c->save);
+    return setup_not_words(ret);
+}
+
+static int run(struct training *t)
+{
+    int ret = 0;
+    progress_open(&t->progress, setup_messages(t->c), "samples", samples_in_all(t));
+    t->first_step_ns = clock_now_ns();
+    struct feed *f = &t->feed;
+    f->loader = &t->loader;
+    for (f->epoch = 0; !ret && f->epoch < t->c->epochs && !stopping(t); f->epoch++)
+        ret = train_epoch(t);
+    double seconds = clock_seconds_since(t->first_step_ns);
+    progress_close(&t->progress);
+    if (ret < 0)
+        return ret; /* the device failed: what the weights are now is unknown */
+    int closed = setup_not_words(loss_log_close(&t->log));
+    if (signals_pending())
+        setup_say(t->c, "Stopped by signal %d after %" PRIu64 " steps", signals_pending(),
+                  t->steps);
+    if (t->steps)
+        summarize(t, seconds);
+    int saved = save(t);
+    return saved < 0 ? saved : t->log_error < 0 ? t->log_error : closed;
+}
+
+int cmd_train(const struct config *c)
+{
+    if (c->role->listens || c->role->upstream)
+        return err_set(EINVAL, "role %s is not in this version: --role aio is", c->role->name);
+    struct training t;
+    signals_catch();
+    int ret = training_open(&t, c);
+    if (!ret)
+        ret = run(&t);
+    int signal = signals_pending();
+    training_close(&t);
+    signals_release();
+    return ret < 0 ? ret : signal ? 128 + signal : 0;
+}

@@ -1,0 +1,119 @@
+/* Device, model, weights, data set of a run. */
+#include "engine/setup.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "models/weights.h"
+
+FILE *setup_messages(const struct config *c)
+{
+    return c->quiet ? NULL : c->json ? stderr : stdout;
+}
+
+void setup_say(const struct config *c, const char *fmt, ...)
+{
+    FILE *to = setup_messages(c);
+    if (!to)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vfprintf(to, fmt, ap);
+    va_end(ap);
+    fputc('\n', to);
+}
+
+int setup_not_words(int ret)
+{
+    return ret == -EINVAL ? -EBADMSG : ret;
+}
+
+int setup_device(struct device **dev, const struct config *c)
+{
+    if (c->device == DEVICE_CUDA)
+        return err_set(ENODEV,
+                       "--device cuda:%d wants a GPU, this build has the CPU backend alone: give "
+                       "--device cpu or leave it out",
+                       c->device_number);
+    int ret = device_cpu_open(dev, c->threads, c->isa);
+    if (ret < 0)
+        return setup_not_words(ret);
+    int threads = device_cpu_threads(*dev);
+    setup_say(c, "Using cpu (%s, %d thread%s) for processing%s", device_cpu_isa(*dev), threads,
+              threads == 1 ? "" : "s",
+              c->device == DEVICE_AUTO ? ": this build has no other device" : "");
+    return 0;
+}
+
+int setup_model(struct model **m, const struct config *c)
+{
+    struct model_options opt = model_options_default();
+    opt.codec = c->codec;
+    opt.dropout = c->dropout;
+    return model_open(m, c->model, &opt);
+}
+
+int setup_all_layers(const struct model *m, const struct config *c)
+{
+    bool all = (c->from < 0 || c->from == 0) && (c->to < 0 || c->to == m->nlayer);
+    if (all && c->part != PART_FIRST && c->part != PART_LAST)
+        return 0;
+    const char *layers = c->words.value[OPT_LAYERS];
+    return err_set(EINVAL,
+                   "role %s runs all layers of %s, 0:%d, there is %s%s: leave it out, or choose a "
+                   "--role that runs a part",
+                   c->role->name, m->name, m->nlayer, layers ? "--layers " : "--model ",
+                   layers ? layers : c->words.value[OPT_MODEL]);
+}
+
+int setup_weights(struct model *m, const struct config *c)
+{
+    if (!c->weights) {
+        model_init(m, c->seed);
+        return device_sync(m->dev);
+    }
+    int ret = weights_load(m, c->weights);
+    if (!ret)
+        setup_say(c, "Weights from %s", c->weights);
+    return setup_not_words(ret);
+}
+
+/* Why this one, as a clause. */
+static const char *why(const struct dataset *ds, const struct config *c)
+{
+    if (strcmp(c->dataset, "auto"))
+        return "as --dataset says";
+    return ds->chosen_by_default ? "embedded; the model's own set was not found"
+                                 : "the model's own set";
+}
+
+int setup_dataset(struct dataset **ds, const struct config *c, const struct model *m,
+                  enum dataset_split split)
+{
+    struct dataset_want want = {
+        .name = c->dataset,
+        .data_dir = c->data_dir,
+        .split = split,
+        .c = m->in.dim[1],
+        .h = m->in.ndim > 2 ? m->in.dim[2] : 1,
+        .w = m->in.ndim > 3 ? m->in.dim[3] : 1,
+        .seed = c->seed,
+    };
+    int ret = dataset_open(ds, &want);
+    if (ret < 0)
+        return setup_not_words(ret);
+    if ((*ds)->classes > m->classes) {
+        ret =
+            err_set(ERANGE, "data set %s has %d classes, %s tells %d apart: choose another of them",
+                    (*ds)->name, (*ds)->classes, m->name, m->classes);
+        dataset_close(*ds);
+        *ds = NULL;
+        return ret;
+    }
+    setup_say(c, "Data set %s, %s, %zu samples of %d classes: %s", (*ds)->name,
+              split == DATASET_TRAIN ? "training split" : "test split", (*ds)->count,
+              (*ds)->classes, why(*ds, c));
+    return 0;
+}
