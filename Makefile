@@ -226,11 +226,15 @@ $(OUT)/flags: force
 .PHONY: force
 force:
 
+# fill.c: the same random numbers on every instruction set.
+CONTRACT := fast
+$(foreach i,$(ISAS),$(OUT)/$(i)/kernels/cpu/fill.o): CONTRACT := off
+
 define isa_rule
 $(OUT)/$(1)/kernels/cpu/%.o: kernels/cpu/%.c $(OUT)/flags
 	@mkdir -p $$(@D)
 	@echo "  CC    $$< ($(1))"
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=$$(CONTRACT) -fno-math-errno -fno-trapping-math \
 		-DISA=$(1) -DISA_$(1) $$(ISA_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))

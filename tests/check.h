@@ -146,10 +146,10 @@ static inline void check_same(const char *what, const void *got, const void *wan
     if (memcmp(g, w, bytes) == 0)
         return;
     size_t i = 0;
-    while (g[i] == w[i])
+    while (i < bytes && g[i] == w[i])
         i++;
     float a = 0, b = 0;
-    size_t at = i / sizeof(float) * sizeof(float);
+    size_t at = i - i % sizeof(float);
     if (at + sizeof(float) <= bytes) {
         memcpy(&a, g + at, sizeof(a));
         memcpy(&b, w + at, sizeof(b));

@@ -12,8 +12,8 @@
 enum { RANGE_BLOCK = 32768 };
 
 /*
- * Before an elementwise loop: its arrays are the same or do not overlap, so it vectorises in place too
- * (else the compiler's own test for overlap sends in == out down the scalar path).
+ * Before an elementwise loop: its arrays are the same or do not overlap, so it vectorises in place
+ * too (else the compiler's own test for overlap sends in == out down the scalar path).
  */
 #ifdef __clang__
 #define ELEMENTWISE _Pragma("clang loop vectorize(assume_safety)")

@@ -1,4 +1,4 @@
-/* Max-pool: windows clipped to the image; the first of equals, NaN wins. */
+/* Max-pool: windows clipped to the image; the first of equals wins, and the last NaN over all. */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ static float window_max(const float *image, const struct pool_dims *s, int y0, i
             if (y0 + y < 0 || y0 + y >= s->h || x0 + x < 0 || x0 + x >= s->w)
                 continue;
             float v = image[(size_t)(y0 + y) * s->w + x0 + x];
-            if (at < 0 || v > best || (isnan(v) && !isnan(best))) {
+            if (at < 0 || v > best || isnan(v)) {
                 best = v;
                 at = y * s->kw + x;
             }
