@@ -10,7 +10,7 @@
  *     producer                                          consumer
  *     if (frame_ring_can_fill(r)) {                     if (frame_ring_can_read(r, n)) {
  *         h = frame_ring_head(r, n);                        use head, aux, payload of frame n
- *         fill head, aux, payload of frame n;          frame_ring_release(r);   // the oldest one
+ *         fill head, aux, payload of frame n;               frame_ring_release(r); // the oldest
  *         frame_ring_publish(r);                        }
  *     }
  */
