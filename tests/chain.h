@@ -27,6 +27,7 @@ struct chain_how {
     bool naive;
     bool want_din;  /* the first part is asked for the input's gradient */
     bool lend_dout; /* the last part does not get its gradient from a loss */
+    bool own_out;   /* the last part owns its output */
 };
 
 struct chain {
@@ -57,7 +58,7 @@ static inline void chain_open_passes(struct chain *c)
             bool last = c->model[i]->to == c->model[i]->nlayer && !c->how.lend_dout;
             struct pass_ends ends = {
                 .in = c->act[i][k],
-                .out = c->act[i + 1][k],
+                .out = c->how.own_out && i == c->npart - 1 ? NULL : c->act[i + 1][k],
                 .dout = last ? NULL : c->grad[i + 1][k],
                 .din = first && !c->how.want_din ? NULL : c->grad[i][k],
             };

@@ -19,7 +19,6 @@
 
 #include "layers/layer.h"
 #include "tests/check.h"
-#include "tests/isas.h"
 
 static const float step_size = 0.125f;
 static const double numeric_limit = 1e-8;
@@ -216,7 +215,7 @@ static void check_layer(struct device *d, const char *what, struct layer *l, int
 
 static void each_device(void (*fn)(struct device *d))
 {
-    for (const char *const *isa = test_isas; *isa; isa++) {
+    for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
         struct device *d = check_device(*isa, 2);
         fn(d);
         device_close(d);

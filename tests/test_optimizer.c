@@ -16,7 +16,6 @@
 
 #include "models/build.h"
 #include "tests/chain.h"
-#include "tests/isas.h"
 
 enum { N = 4, IN = 3, OUT = 2, STEPS = 4 };
 
@@ -94,7 +93,7 @@ static void follow(struct device *d, const struct torch *t, int micro)
 
 static void test_torch(void **state)
 {
-    for (const char *const *isa = test_isas; *isa; isa++) {
+    for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
         struct device *d = check_device(*isa, 1);
         for (size_t i = 0; i < sizeof(torch) / sizeof(torch[0]); i++)
             for (int micro = 1; micro <= 4; micro *= 2)

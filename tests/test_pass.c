@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "tests/chain.h"
-#include "tests/isas.h"
 #include "tests/sum_layer.h"
 
 enum { BATCH = 4, STEPS = 3 };
@@ -142,7 +141,7 @@ static void test_training_changes_weights(void **state)
 static void test_fused(void **state)
 {
     chain_build *const models[] = {small, tiny, tiny_plain, residual};
-    for (const char *const *isa = test_isas; *isa; isa++) {
+    for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
         struct device *d = check_device(*isa, 2);
         for (int i = 0; i < 4; i++)
             for (int decay = 0; decay < 2; decay++) {
@@ -178,7 +177,7 @@ static void cut_everywhere(struct device *d, chain_build *build, struct chain_ho
 
 static void test_cuts(void **state)
 {
-    struct device *d = check_device("reference", 2), *best = check_device(test_best, 2);
+    struct device *d = check_device("reference", 2), *best = check_device("auto", 2);
     struct chain_how momentum = train, micro = train;
     momentum.sgd = (struct sgd){.lr = 0.05f, .momentum = 0.9f, .weight_decay = 0.01f};
     micro.micro = 2;
@@ -205,7 +204,7 @@ static struct model *vgg11_features(void)
 static void test_vgg11_cuts(void **state)
 {
     static const int cuts[] = {1, 6, 9, 10, 17, 25};
-    struct device *d = check_device(test_best, 2);
+    struct device *d = check_device("auto", 2);
     struct chain_how how = {.run = RUN_TRAIN, .batch = 1, .sgd = {.lr = 0.05f}};
     struct chain *whole = chain_open(vgg11_features, d, &how);
     float *input = random_floats(3 * 32 * 32, 9, -1, 1), *dout = random_floats(512, 10, -1, 1);
@@ -260,7 +259,7 @@ static void test_micro_batches(void **state)
 /* Evaluation reuses memory and must give training's numbers where the layers do. */
 static void test_eval(void **state)
 {
-    struct device *d = check_device(test_best, 1);
+    struct device *d = check_device("auto", 1);
     chain_build *const models[] = {small, tiny_no_dropout, residual};
     for (int i = 0; i < 3; i++) {
         struct chain_how how = {.run = RUN_EVAL, .batch = BATCH};
@@ -284,13 +283,34 @@ static void test_eval(void **state)
 /* Asking for the input's gradient changes no weight. */
 static void test_no_din(void **state)
 {
-    struct device *d = check_device(test_best, 1);
+    struct device *d = check_device("auto", 1);
     chain_build *const models[] = {small, tiny, residual};
     for (int i = 0; i < 3; i++) {
         struct chain_how how = train;
         struct chain *without = chain_open(models[i], d, &how);
         how.want_din = true;
         compare_chains("with din", chain_open(models[i], d, &how), without, 0);
+    }
+    device_close(d);
+}
+
+/* An output that nobody lent memory for is there until the next forward. */
+static void test_own_output(void **state)
+{
+    struct device *d = check_device("auto", 1);
+    chain_build *const models[] = {small, tiny, residual};
+    for (int i = 0; i < 3; i++) {
+        struct chain_how how = train;
+        struct chain *lent = chain_open(models[i], d, &how);
+        how.own_out = true;
+        struct chain *own = chain_open(models[i], d, &how);
+        step_on_batch(lent, BATCH, 0);
+        step_on_batch(own, BATCH, 0);
+        const struct tensor *out = pass_out(own->pass[0][0]);
+        check_same("own output", out->data, lent->act[1][0], tensor_bytes(out));
+        assert_int_equal(tensor_count(out), lent->end_count[1]);
+        chain_close(lent);
+        chain_close(own);
     }
     device_close(d);
 }
@@ -352,7 +372,7 @@ static void test_lent_ends(void **state)
         chain_build *build;
         int cut;
     } cases[] = {{small, 1}, {small, 3}, {tiny, 12}, {tiny, 15}, {tiny_no_dropout, 10}};
-    struct device *d = check_device(test_best, 1);
+    struct device *d = check_device("auto", 1);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct chain_how how = train;
         how.want_din = true;
@@ -382,7 +402,7 @@ static void test_lent_ends(void **state)
  * pages. */
 static void test_vgg11_memory(void **state)
 {
-    struct device *d = check_device(test_best, 1);
+    struct device *d = check_device("auto", 1);
     struct model *m = opened("vgg11", 0);
     struct pass_ends ends = {.in = guarded_floats(64 * 3 * 32 * 32)};
     struct pass *train_pass, *eval_pass;
@@ -412,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_micro_batches),
         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_no_din),
+        cmocka_unit_test(test_own_output),
         cmocka_unit_test(test_several_readers),
         cmocka_unit_test(test_lent_ends),
         cmocka_unit_test(test_vgg11_memory),
