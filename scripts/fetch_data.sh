@@ -1,75 +1,158 @@
 #!/usr/bin/env bash
-# usage: fetch_data.sh cifar10|cifar100|fashion-mnist|mnist...
-# Fetches data sets from where they are published into $SPARSE_DATA_DIR (./data), checked against the sums
-# that their authors publish, in the folders where the program looks. What is there already stays.
+# usage: fetch_data.sh [cifar10|cifar100|mnist|fashion-mnist|all]... [DATA_DIR]
+#
+# Fetches the published data sets into DATA_DIR (default: $SPARSE_DATA_DIR, else ./data), where the
+# program looks for them: cifar10 unless others are named. What is there already is left alone; a
+# broken download goes on where it stopped; a file takes its place only when its MD5 is right.
+# Without a network it says so and ends with 0: the program has a data set of its own (--dataset
+# shapes).
 set -euo pipefail
-cd "$(dirname "$0")/.."
-data=${SPARSE_DATA_DIR:-data}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
-fetch() { # ADDRESS MD5 FILE: nothing is left of a file that is not what was published
-    echo "fetching $1"
-    curl -fL --connect-timeout 20 --retry 3 --progress-bar -o "$work/part" "$1" || {
-        echo "$1 cannot be fetched: is there a network? Put the file's content under $data by hand," \
-            "or train with --dataset shapes, which needs none." >&2
-        return 1
-    }
-    echo "$2  $work/part" | md5sum --check --quiet - || {
-        echo "$1 is not the file that was published (MD5 $2)" >&2
-        return 1
-    }
-    mv "$work/part" "$3"
+usage() {
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
 }
 
-cifar() { # ARCHIVE MD5 FOLDER FILE...
-    local archive=$1 md5=$2 folder=$3
-    shift 3
-    if [ -e "$data/$folder/$1" ]; then
-        echo "$data/$folder is there"
+wanted=()
+data_dir=${SPARSE_DATA_DIR:-./data}
+for word in "$@"; do
+    case $word in
+        cifar10 | cifar100 | mnist | fashion-mnist) wanted+=("$word") ;;
+        all) wanted+=(cifar10 cifar100 mnist fashion-mnist) ;;
+        -h | --help) usage && exit 0 ;;
+        -*) echo "there is no option $word" >&2 && usage >&2 && exit 2 ;;
+        *) data_dir=$word ;;
+    esac
+done
+[ ${#wanted[@]} -gt 0 ] || wanted=(cifar10)
+
+complain() {
+    echo "fetch_data.sh: $*" >&2
+}
+
+for tool in curl md5sum tar; do
+    command -v "$tool" >/dev/null || { complain "$tool is needed: install it" && exit 1; }
+done
+
+failed=0
+offline=0
+
+md5_of() {
+    md5sum "$1" | cut -d ' ' -f 1
+}
+
+# download URL FILE MD5: FILE is whole and right, or not there at all and 1 is returned. What came
+# so far lies in FILE.part.
+download() {
+    local url=$1 file=$2 md5=$3 status=0 answer=
+    if [ -f "$file" ] && [ "$(md5_of "$file")" = "$md5" ]; then
         return 0
     fi
-    fetch "https://www.cs.toronto.edu/~kriz/$archive" "$md5" "$work/$archive"
-    tar -xzf "$work/$archive" -C "$work" "${@/#/$folder/}"
-    mkdir -p "$data"
-    rm -rf "${data:?}/$folder"
-    mv "$work/$folder" "$data/"
+    mkdir -p "$(dirname "$file")"
+    # The server would refuse to go on with a part that is whole.
+    if ! [ -f "$file.part" ] || [ "$(md5_of "$file.part")" != "$md5" ]; then
+        echo "fetching $url"
+        answer=$(curl --fail --location --silent --show-error --connect-timeout 15 --retry 3 \
+            --speed-limit 1024 --speed-time 60 --continue-at - --output "$file.part" \
+            --write-out '%{http_code}' "$url") || status=$?
+    fi
+    case $status in
+        0) ;;
+        # No name, no connection, no answer in time, a proxy that refuses: there is no network.
+        5 | 6 | 7 | 28 | 35 | 56)
+            offline=1
+            echo "no network: $url cannot be reached (curl says $status)" >&2
+            return 1
+            ;;
+        *)
+            # The server cannot go on with this part: the next run begins anew.
+            if [ "$status" = 33 ] || [ "$answer" = 416 ]; then
+                rm -f "$file.part"
+            fi
+            complain "$url: curl ended with $status: run me again"
+            failed=1
+            return 1
+            ;;
+    esac
+    if [ "$(md5_of "$file.part")" != "$md5" ]; then
+        complain "$url: its MD5 is $(md5_of "$file.part"), $md5 was wanted: removed, run me again"
+        rm -f "$file.part"
+        failed=1
+        return 1
+    fi
+    mv "$file.part" "$file"
 }
 
-idx() { # FOLDER ADDRESS MD5 of train images, train labels, test images, test labels
-    local folder=$data/$1 address=$2 file
+# archive URL MD5 FOLDER FILE...: the archive holds FOLDER with those files; it appears in the data
+# folder when whole.
+archive() {
+    local url=$1 md5=$2 folder=$3 file unpacked
+    shift 3
+    if [ -d "$data_dir/$folder" ]; then
+        for file in "$@"; do
+            if ! [ -f "$data_dir/$folder/$file" ]; then
+                complain "$data_dir/$folder is there, but not its $file: move it away, run me again"
+                failed=1
+                return 0
+            fi
+        done
+        echo "$data_dir/$folder is there"
+        return 0
+    fi
+    file=$data_dir/$(basename "$url")
+    download "$url" "$file" "$md5" || return 0
+    unpacked=$(mktemp -d "$data_dir/.unpack-XXXXXX")
+    if tar -xzf "$file" -C "$unpacked" && mv "$unpacked/$folder" "$data_dir/$folder"; then
+        rm -f "$file"
+        echo "$data_dir/$folder is there"
+    else
+        failed=1
+        complain "$file could not be unpacked into $data_dir"
+    fi
+    rm -rf "$unpacked"
+}
+
+# idx FOLDER BASE (NAME MD5)...: gzipped files that are read as they are.
+idx() {
+    local folder=$data_dir/$1 base=$2
     shift 2
-    mkdir -p "$folder"
-    for file in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
-        [ -e "$folder/$file-ubyte.gz" ] ||
-            fetch "$address/$file-ubyte.gz" "$1" "$folder/$file-ubyte.gz"
-        shift
+    while [ $# -gt 0 ]; do
+        download "$base/$1" "$folder/$1" "$2" || return 0
+        shift 2
     done
     echo "$folder is there"
 }
 
-[ $# -gt 0 ] || { sed -n '2s/^# //p' "$0" >&2 && exit 2; }
-command -v curl >/dev/null || { echo "curl is wanted, and not installed" >&2 && exit 1; }
-for name in "$@"; do
-    case "$name" in
-    cifar10)
-        cifar cifar-10-binary.tar.gz c32a1d4ab5d03f1284b67883e8d87530 cifar-10-batches-bin \
-            data_batch_1.bin data_batch_2.bin data_batch_3.bin data_batch_4.bin data_batch_5.bin \
-            test_batch.bin
-        ;;
-    cifar100)
-        cifar cifar-100-binary.tar.gz 03b5dce01913d631647c71ecec9e9cb8 cifar-100-binary train.bin test.bin
-        ;;
-    fashion-mnist)
-        idx fashion-mnist http://fashion-mnist.s3-website.eu-central-1.amazonaws.com \
-            8d4fb7e6c68d591d4c3dfef9ec88bf0d 25c81989df183df01b3e8a0aad5dffbe \
-            bef4ecab320f06d8554ea6380940ec79 bb300cfdad3c16e7a12a480ee83cd310
-        ;;
-    mnist)
-        idx mnist https://ossci-datasets.s3.amazonaws.com/mnist \
-            f68b3c2dcbeaaa9fbdd348bbdeb94873 d53e105ee54ea40749a09fcbcd1e9432 \
-            9fb629c4189551a2d022fa330f9573f3 ec29112dd5afa0611ce80d1b7f02629c
-        ;;
-    *) sed -n '2s/^# //p' "$0" >&2 && exit 2 ;;
+for set in "${wanted[@]}"; do
+    [ "$offline" = 0 ] || break
+    case $set in
+        cifar10)
+            archive https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz \
+                c32a1d4ab5d03f1284b67883e8d87530 cifar-10-batches-bin \
+                data_batch_{1,2,3,4,5}.bin test_batch.bin
+            ;;
+        cifar100)
+            archive https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz \
+                03b5dce01913d631647c71ecec9e9cb8 cifar-100-binary train.bin test.bin
+            ;;
+        fashion-mnist)
+            idx fashion-mnist http://fashion-mnist.s3-website.eu-central-1.amazonaws.com \
+                train-images-idx3-ubyte.gz 8d4fb7e6c68d591d4c3dfef9ec88bf0d \
+                train-labels-idx1-ubyte.gz 25c81989df183df01b3e8a0aad5dffbe \
+                t10k-images-idx3-ubyte.gz bef4ecab320f06d8554ea6380940ec79 \
+                t10k-labels-idx1-ubyte.gz bb300cfdad3c16e7a12a480ee83cd310
+            ;;
+        mnist)
+            # The mirror that torchvision uses: yann.lecun.com itself asks for a password.
+            idx mnist https://ossci-datasets.s3.amazonaws.com/mnist \
+                train-images-idx3-ubyte.gz f68b3c2dcbeaaa9fbdd348bbdeb94873 \
+                train-labels-idx1-ubyte.gz d53e105ee54ea40749a09fcbcd1e9432 \
+                t10k-images-idx3-ubyte.gz 9fb629c4189551a2d022fa330f9573f3 \
+                t10k-labels-idx1-ubyte.gz ec29112dd5afa0611ce80d1b7f02629c
+            ;;
     esac
 done
+
+if [ "$offline" = 1 ]; then
+    echo "run me again with a network, or train on the drawn set with --dataset shapes" >&2
+fi
+exit "$failed"
