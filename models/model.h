@@ -59,7 +59,7 @@ void model_close(struct model *m); /* NULL is fine */
 /* The names that model_open knows, NULL-terminated. */
 const char *const *model_names(void);
 
-/* This node runs layers from (included) to `to` (not). Refused where a cut is not legal, with
+/* This node runs layers from (included) to `to` (not); 0, 0: none. Refused where a cut is not legal, with
  * the legal ones. */
 int model_slice(struct model *m, int from, int to);
 
