@@ -22,6 +22,7 @@ enum { TEMPORARY_TRIES = 1000, DATA_ALIGN = 8 };
 struct safetensors_out {
     int fd;
     char *target;    /* where the file goes: path with its symbolic links followed */
+    char *folder;    /* of the target */
     char *temporary; /* NULL: there is none to remove */
     json_t *header;
     uint64_t data_bytes, written;
@@ -168,10 +169,13 @@ static int open_temporary(struct safetensors_out *out)
 /* The header's text, padded with spaces so that the data begins at a multiple of 8. */
 static int write_header(struct safetensors_out *out)
 {
-    char *text = json_dumps(out->header, JSON_COMPACT);
-    if (!text)
+    /* Not json_dumps: where memory ends while it grows its text, jansson 2.14 leaves words out. */
+    size_t used = json_dumpb(out->header, NULL, 0, JSON_COMPACT);
+    char *text = used > 0 ? malloc(used) : NULL;
+    if (!text || json_dumpb(out->header, text, used, JSON_COMPACT) != used) {
+        free(text);
         return err_set(ENOMEM, "no memory for the header of %s", out->target);
-    size_t used = strlen(text);
+    }
     uint64_t length = (used + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN;
     int ret = 0;
     if (length > SAFETENSORS_HEADER_MAX)
@@ -198,7 +202,8 @@ int safetensors_out_begin(struct safetensors_out *out, const char *path)
 {
     CHECK(out->fd < 0 && !out->target);
     out->target = follow_links(path);
-    if (!out->target)
+    out->folder = out->target ? folder_of(out->target) : NULL;
+    if (!out->folder)
         return err_set(ENOMEM, "no memory to write %s", path);
     int ret = target_possible(path, out->target);
     if (ret == 0)
@@ -221,11 +226,7 @@ int safetensors_out_write(struct safetensors_out *out, const void *data, size_t 
 /* Makes the rename itself last through a power cut. */
 static int sync_folder(const struct safetensors_out *out)
 {
-    char *folder = folder_of(out->target);
-    if (!folder)
-        return err_set(ENOMEM, "no memory to write %s", out->target);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
-    free(folder);
+    int fd = open(out->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
     /* A folder that may be written but not read cannot be opened, and some file systems cannot sync
      * one. */
     if (fd < 0)
@@ -264,6 +265,7 @@ void safetensors_out_free(struct safetensors_out *out)
     if (out->temporary)
         unlink(out->temporary);
     free(out->temporary);
+    free(out->folder);
     free(out->target);
     json_decref(out->header);
     free(out);
