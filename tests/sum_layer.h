@@ -5,6 +5,8 @@
 #ifndef TESTS_SUM_LAYER_H
 #define TESTS_SUM_LAYER_H
 
+#include <stdio.h>
+
 #include "layers/layer.h"
 #include "models/build.h"
 
@@ -48,21 +50,32 @@ static inline struct layer *sum_new(void)
     return layer_alloc(&sum_ops, sizeof(struct layer));
 }
 
-/* 0 conv, 1 act, 2 conv, 3 sum(1, 2), 4 sigmoid(3), 5 sum(3, 4), 6 flatten(5), 7 linear: values
- * with two readers, one of which works in place or passes on. */
+static inline void residual_add(struct model *m, struct layer *l, int a, int b)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "r.%d", m->nlayer);
+    CHECK(model_add_from(m, l, name, b < 0 ? 1 : 2, (int[]){a, b}) == 0);
+}
+
+/* Values with two readers, of which one works in place, could be fused, or hands on:
+ * 0 conv, 1 act, 2 conv, 3 sum(1, 2), 4 sigmoid(3), 5 sum(3, 4), 6 conv, 7 act(6), 8 sum(6, 7),
+ * 9 flatten, 10 linear. */
 static inline struct model *residual_model(int channels, int side, enum act act)
 {
     struct tensor in = tensor_f32(4, (int[]){1, channels, side, side});
     struct model *m;
     CHECK(model_begin(&m, "residual", &in) == 0);
-    CHECK(model_add(m, conv2d_new(channels, channels, 3, 1, 1, true, INIT_PYTORCH), "a") == 0);
-    CHECK(model_add(m, activation_new(act), "b") == 0);
-    CHECK(model_add(m, conv2d_new(channels, channels, 3, 1, 1, true, INIT_PYTORCH), "c") == 0);
-    CHECK(model_add_from(m, sum_new(), "d", 2, (int[]){1, 2}) == 0);
-    CHECK(model_add(m, activation_new(ACT_SIGMOID), "e") == 0);
-    CHECK(model_add_from(m, sum_new(), "f", 2, (int[]){3, 4}) == 0);
-    CHECK(model_add(m, flatten_new(), "g") == 0);
-    CHECK(model_add(m, linear_new(channels * side * side, 5, INIT_PYTORCH), "h") == 0);
+    residual_add(m, conv2d_new(channels, channels, 3, 1, 1, true, INIT_PYTORCH), -1, -1);
+    residual_add(m, activation_new(act), 0, -1);
+    residual_add(m, conv2d_new(channels, channels, 3, 1, 1, true, INIT_PYTORCH), 1, -1);
+    residual_add(m, sum_new(), 1, 2);
+    residual_add(m, activation_new(ACT_SIGMOID), 3, -1);
+    residual_add(m, sum_new(), 3, 4);
+    residual_add(m, conv2d_new(channels, channels, 3, 1, 1, true, INIT_PYTORCH), 5, -1);
+    residual_add(m, activation_new(act), 6, -1);
+    residual_add(m, sum_new(), 6, 7);
+    residual_add(m, flatten_new(), 8, -1);
+    residual_add(m, linear_new(channels * side * side, 5, INIT_PYTORCH), 9, -1);
     m->classes = 5;
     CHECK(model_finish(m) == 0);
     return m;

@@ -398,6 +398,57 @@ static void test_lent_ends(void **state)
     device_close(d);
 }
 
+/* A short batch touches its own rows alone: behind them the ends are still poison. */
+static void test_short_batch(void **state)
+{
+    struct device *d = check_device("auto", 1);
+    struct model *m = tiny();
+    for (int cut = 1; cut < m->nlayer; cut++) {
+        struct chain_how how = train;
+        how.want_din = true;
+        how.ncut = 1;
+        how.cut[0] = cut;
+        struct chain *c = chain_open(tiny, d, &how);
+        step_on_batch(c, BATCH / 2, 0);
+        for (int end = 0; end <= 2; end++) {
+            size_t half = c->end_count[end] / 2, bytes = half * sizeof(float);
+            float *untouched = guarded(bytes);
+            check_same("rows of act", c->act[end][0] + half, untouched, bytes);
+            check_same("rows of grad", c->grad[end][0] + half, untouched, bytes);
+            guarded_free(untouched);
+        }
+        chain_close(c);
+    }
+    model_close(m);
+    device_close(d);
+}
+
+/* What pass_set is told reaches dropout: seed, step and first sample each change the output. */
+static void test_keys(void **state)
+{
+    struct device *d = check_device("auto", 1);
+    struct chain *c = chain_open(tiny_plain, d, &train);
+    struct batch b = batch_of(c, 0);
+    size_t bytes = c->end_count[1] * sizeof(float);
+    float *first = guarded(bytes);
+    static const struct {
+        uint64_t seed, first_sample;
+        uint32_t step;
+    } keys[] = {{1, 0, 0}, {2, 0, 0}, {1, 4, 0}, {1, 0, 1}, {1, 0, 0}};
+    memcpy(c->act[0][0], b.input, c->end_count[0] * sizeof(float));
+    for (int i = 0; i < 5; i++) {
+        pass_set(c->pass[0][0], BATCH, keys[i].seed, keys[i].step, keys[i].first_sample);
+        pass_forward(c->pass[0][0]);
+        if (i == 0)
+            memcpy(first, c->act[1][0], bytes);
+        assert_int_equal(memcmp(first, c->act[1][0], bytes) == 0, i == 0 || i == 4);
+    }
+    guarded_free(b.input);
+    guarded_free(first);
+    chain_close(c);
+    device_close(d);
+}
+
 /* Nothing here but planning: the weights are never touched, so the kernel never gives their
  * pages. */
 static void test_vgg11_memory(void **state)
@@ -435,6 +486,8 @@ int main(void)
         cmocka_unit_test(test_own_output),
         cmocka_unit_test(test_several_readers),
         cmocka_unit_test(test_lent_ends),
+        cmocka_unit_test(test_short_batch),
+        cmocka_unit_test(test_keys),
         cmocka_unit_test(test_vgg11_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
