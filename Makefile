@@ -28,7 +28,7 @@ ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf1
 # with URING=0, the poll transport alone is built.
 HAVE_LIBURING := $(if $(filter 0,$(URING)),0,$(shell scripts/have_liburing.sh $(CC) && echo 1 || echo 0))
 
-SAN_asan := -fsanitize=address -fno-omit-frame-pointer
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_tsan := -fsanitize=thread
 SAN_fuzz := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
@@ -146,7 +146,8 @@ uninstall: ## Remove what `make install` put there
 
 ##@ Test and measure
 
-TEST_MODES ?= release asan ubsan tsan
+# asan holds the undefined-behaviour checks too; ubsan, without the address checks, is for who waits.
+TEST_MODES ?= release asan tsan
 
 .PHONY: test
 test: deps-test ## Build and run all tests; TEST=gemm for some, TEST_MODES="release asan"
