@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "kernels/cpu/ranges.h"
-#include "kernels/cpu/sums.h"
 
 struct avgpool {
     float *out;
@@ -12,9 +11,20 @@ struct avgpool {
     int add;
 };
 
-#define TERM(i) x[i]
-SUMS_DEFINE(row_sum, TERM, const float *x)
-#undef TERM
+/* Bins are short: eight sums side by side, folded in a tree. */
+static inline float row_sum(const float *x, size_t n)
+{
+    float sum[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t k = 0; k < 8; k++)
+            sum[k] += x[i + k];
+    for (size_t k = 0; i < n; i++, k++)
+        sum[k] += x[i];
+    for (size_t k = 0; k < 4; k++)
+        sum[k] += sum[k + 4];
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
 
 static inline int bin_start(int i, int in, int out)
 {
@@ -80,7 +90,7 @@ static void backward_range(const void *arg, size_t from, size_t to)
         if (!s->add)
             memset(dinp, 0, in * sizeof(*dinp));
         if (in == 1)
-            *dinp = (float)(*dinp + row_sum(dout, out));
+            *dinp += row_sum(dout, out);
         else
             backward_image(s, dinp, dout);
     }

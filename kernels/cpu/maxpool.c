@@ -49,26 +49,53 @@ static inline void take(f4 *best, i4 *at, f4 v, int tap)
     *at = (mask & tap) | (*at & ~mask);
 }
 
+/* The maxima of four windows, given pixel by pixel: upper left, upper right, lower left, lower
+ * right. */
+static inline void quads_of(float *out, uint8_t *arg, f4 ul, f4 ur, f4 ll, f4 lr)
+{
+    i4 at = {0};
+    take(&ul, &at, ur, 1);
+    take(&ul, &at, ll, 2);
+    take(&ul, &at, lr, 3);
+    *(f4 *)out = ul;
+    if (arg)
+        *(u4 *)arg = __builtin_convertvector(at, u4);
+}
+
 /* Four windows: top0, top1 are the eight upper pixels, bottom0, bottom1 the eight lower ones. */
 static inline void quads_max(float *out, uint8_t *arg, const float *top0, const float *top1,
                              const float *bottom0, const float *bottom1)
 {
     f4 t0 = *(const f4 *)top0, t1 = *(const f4 *)top1;
     f4 b0 = *(const f4 *)bottom0, b1 = *(const f4 *)bottom1;
-    f4 best = __builtin_shufflevector(t0, t1, 0, 2, 4, 6);
-    i4 at = {0};
-    take(&best, &at, __builtin_shufflevector(t0, t1, 1, 3, 5, 7), 1);
-    take(&best, &at, __builtin_shufflevector(b0, b1, 0, 2, 4, 6), 2);
-    take(&best, &at, __builtin_shufflevector(b0, b1, 1, 3, 5, 7), 3);
-    *(f4 *)out = best;
-    if (arg)
-        *(u4 *)arg = __builtin_convertvector(at, u4);
+    quads_of(out, arg, __builtin_shufflevector(t0, t1, 0, 2, 4, 6),
+             __builtin_shufflevector(t0, t1, 1, 3, 5, 7),
+             __builtin_shufflevector(b0, b1, 0, 2, 4, 6),
+             __builtin_shufflevector(b0, b1, 1, 3, 5, 7));
+}
+
+/* Four images of 2 x 2, sixteen pixels in a row. */
+static inline void images_max(float *out, uint8_t *arg, const float *p)
+{
+    f4 a = *(const f4 *)p, b = *(const f4 *)(p + 4);
+    f4 c = *(const f4 *)(p + 8), e = *(const f4 *)(p + 12);
+    f4 left0 = __builtin_shufflevector(a, b, 0, 2, 4, 6),
+       left1 = __builtin_shufflevector(c, e, 0, 2, 4, 6);
+    f4 right0 = __builtin_shufflevector(a, b, 1, 3, 5, 7),
+       right1 = __builtin_shufflevector(c, e, 1, 3, 5, 7);
+    quads_of(out, arg, __builtin_shufflevector(left0, left1, 0, 2, 4, 6),
+             __builtin_shufflevector(right0, right1, 0, 2, 4, 6),
+             __builtin_shufflevector(left0, left1, 1, 3, 5, 7),
+             __builtin_shufflevector(right0, right1, 1, 3, 5, 7));
 }
 
 /* Row pairs of the input, each one row of the output. */
 static inline void halve_rows(float *out, uint8_t *arg, const float *inp, size_t ow, size_t rows)
 {
     size_t w = 2 * ow, row = 0;
+    if (ow == 1)
+        for (; row + 4 <= rows; row += 4)
+            images_max(out + row, arg ? arg + row : NULL, inp + row * 4);
     if (ow == 2) /* two row pairs make four windows */
         for (; row + 2 <= rows; row += 2) {
             const float *p = inp + row * 8;
@@ -110,12 +137,20 @@ static inline void quads_scatter(float *top0, float *top1, float *bottom0, float
 {
     i4 g = (i4) * (const f4 *)dout;
     i4 at = __builtin_convertvector(*(const u4 *)arg, i4);
-    f4 a = (f4)(g & (at == 0)), b = (f4)(g & (at == 1));
-    f4 c = (f4)(g & (at == 2)), e = (f4)(g & (at == 3));
-    store(top0, __builtin_shufflevector(a, b, 0, 4, 1, 5), add);
-    store(top1, __builtin_shufflevector(a, b, 2, 6, 3, 7), add);
-    store(bottom0, __builtin_shufflevector(c, e, 0, 4, 1, 5), add);
-    store(bottom1, __builtin_shufflevector(c, e, 2, 6, 3, 7), add);
+    f4 ul = (f4)(g & (at == 0)), ur = (f4)(g & (at == 1));
+    f4 ll = (f4)(g & (at == 2)), lr = (f4)(g & (at == 3));
+    store(top0, __builtin_shufflevector(ul, ur, 0, 4, 1, 5), add);
+    store(top1, __builtin_shufflevector(ul, ur, 2, 6, 3, 7), add);
+    store(bottom0, __builtin_shufflevector(ll, lr, 0, 4, 1, 5), add);
+    store(bottom1, __builtin_shufflevector(ll, lr, 2, 6, 3, 7), add);
+}
+
+/* One image of 2 x 2. */
+static inline void image_scatter(float *image, float dout, uint8_t arg, int add)
+{
+    const i4 pixel = {0, 1, 2, 3};
+    f4 g = {dout, dout, dout, dout};
+    store(image, (f4)((i4)g & (pixel == arg)), add);
 }
 
 static inline void quad_scatter(float *top, float *bottom, float g, uint8_t at, int add)
@@ -131,6 +166,9 @@ static inline void double_rows(float *dinp, const float *dout, const uint8_t *ar
                                size_t rows, int add)
 {
     size_t w = 2 * ow, row = 0;
+    if (ow == 1)
+        for (; row < rows; row++)
+            image_scatter(dinp + row * 4, dout[row], arg[row], add);
     if (ow == 2)
         for (; row + 2 <= rows; row += 2) {
             float *p = dinp + row * 8;
@@ -271,7 +309,7 @@ static void run(struct device *d, const struct maxpool *p, range_fn *by_rows, ra
     const struct pool_dims *s = p->s;
     size_t images = (size_t)s->n * s->c;
     if (halves(s))
-        ranges_run(d, images * s->oh, 2 + RANGE_BLOCK / (4 * (size_t)s->ow) / 2 * 2, by_rows, p);
+        ranges_run(d, images * s->oh, 4 + RANGE_BLOCK / (4 * (size_t)s->ow) / 4 * 4, by_rows, p);
     else
         ranges_run(d, images, 1 + RANGE_BLOCK / ((size_t)s->h * s->w), by_images, p);
 }
