@@ -24,7 +24,7 @@
 #include "base/err.h"
 #include "kernels/host_memory.h"
 
-enum { CACHE_LINE = 64, MAX_THREADS = 1024, SPIN_NS = 15000, SPIN_YIELDS = 2 };
+enum { CACHE_LINE = 64, MAX_THREADS = 1024, SPIN_NS = 20000, SPIN_YIELDS = 2 };
 
 struct worker {
     struct pool *pool;
