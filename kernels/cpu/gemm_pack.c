@@ -31,6 +31,27 @@ static int is_run(const ptrdiff_t *off, int count)
     return 1;
 }
 
+/*
+ * Whole panels of columns that lie side by side, a few rows at a time across all of them: a row of
+ * a wide matrix is then read as one run. Panel by panel would take one line of a page and come back
+ * for the next much later.
+ */
+static void pack_side_by_side(float *dst, const float *src, const ptrdiff_t *row, int kc,
+                              int panels)
+{
+    enum { ROWS = 8 };
+    for (int p = 0; p < kc; p += ROWS) {
+        int rows = gemm_min(ROWS, kc - p);
+        for (int q = 0; q < panels; q++) {
+            float *to = dst + (q * kc + p) * NR;
+            for (int u = 0; u < rows; u++)
+#pragma GCC unroll 4
+                for (int v = 0; v < NV; v++)
+                    vf_store(to + u * NR + v * VL, vf_load(src + row[p + u] + q * NR + v * VL));
+        }
+    }
+}
+
 /* One panel of `width` columns, a multiple of VL, all of them present. */
 static void pack_full_panel(float *dst, int width, const float *src, const ptrdiff_t *row, int kc,
                             const ptrdiff_t *col)
@@ -67,8 +88,14 @@ static void pack_full_panel(float *dst, int width, const float *src, const ptrdi
 void CPU(gemm_pack_b)(float *dst, const struct matrix *b, int p0, int kc, int j0, int nn)
 {
     ptrdiff_t row[KC], col[NR];
+    int j = 0;
     CPU(axis_fill)(&b->row, p0, kc, row);
-    for (int j = 0; j < nn; j += NR) {
+    if (b->col.d2 == INT_MAX && b->col.s2 == 1) {
+        pack_side_by_side(dst, b->data + j0, row, kc, nn / NR);
+        j = nn / NR * NR;
+        dst += (ptrdiff_t)j * kc;
+    }
+    for (; j < nn; j += NR) {
         int have = gemm_min(NR, nn - j), width = gemm_round_up(have, VL);
         CPU(axis_fill)(&b->col, j0 + j, have, col);
         if (have == width) {
