@@ -1,0 +1,200 @@
+/*
+ * Whole training steps and inferences, timed one by one, without network, data set or progress bar:
+ * forward, loss, backward, update. One JSON line a workload. Without options it runs its own list.
+ *
+ *     bench_train [--model vgg11] [--batch 64] [--infer] [--seconds 5] [--threads N] [--isa auto]
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "bench/fma_peak.h"
+#include "bench/sample.h"
+#include "kernels/cpu/cpu.h"
+#include "models/optimizer.h"
+#include "models/pass.h"
+
+enum { WARM_UP = 2 }; /* the first steps touch fresh pages */
+
+struct workload {
+    const char *model;
+    int batch;
+    int infer;
+};
+
+struct settings {
+    double seconds;
+    int threads;
+    const char *isa;
+};
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, err_text());
+    exit(1);
+}
+
+static double peak_rss_mb(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_maxrss / 1024;
+}
+
+/* Of all threads: what a busy neighbour cannot take away. */
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void random_batch(float *inp, size_t n, int32_t *labels, int batch)
+{
+    struct rng image = rng_make(1, RNG_TEST, 0, 0), label = rng_make(1, RNG_TEST, 1, 0);
+    for (size_t i = 0; i < n; i++)
+        inp[i] = 2 * rng_uniform(rng_word(&image, i)) - 1;
+    for (int i = 0; i < batch; i++)
+        labels[i] = (int32_t)(rng_word(&label, (uint64_t)i) % 10);
+}
+
+static void train_step(struct pass *p, struct model *m, const struct sgd *sgd, int batch,
+                       const int32_t *labels, uint32_t step)
+{
+    double loss_sum;
+    pass_set(p, batch, 1, step, 0);
+    pass_forward(p);
+    if (pass_loss(p, labels, batch, &loss_sum) < 0)
+        die("loss");
+    pass_backward_data(p);
+    sgd_begin(sgd, m);
+    pass_backward_weights(p, sgd_scale(sgd, m));
+    sgd_end(sgd, m);
+    if (device_sync(m->dev) < 0)
+        die("step");
+}
+
+static void infer_step(struct pass *p, struct model *m, int batch)
+{
+    pass_set(p, batch, 1, 0, 0);
+    pass_forward(p);
+    if (device_sync(m->dev) < 0)
+        die("forward");
+}
+
+static void print_result(const struct workload *w, struct device *dev, struct model *m,
+                         struct sample *s, double cpu_ms)
+{
+    double median, flops = model_flops(m, 0, m->nlayer) * w->batch * (w->infer ? 1 : 3);
+    sample_sort(s);
+    median = sample_quantile(s, 0.5);
+    printf("{\"bench\":\"%s\",\"model\":\"%s\",\"batch\":%d,\"isa\":\"%s\",\"threads\":%d,"
+           "\"runs\":%d,\"median_ms\":%.4g,\"min_ms\":%.4g,\"p90_ms\":%.4g,\"cpu_ms\":%.4g,"
+           "\"samples_per_s\":%.5g,"
+           "\"gflops\":%.4g,\"ceiling_gflops\":%.4g,\"peak_rss_mb\":%.0f}\n",
+           w->infer ? "infer" : "train", w->model, w->batch, device_cpu_isa(dev),
+           device_cpu_threads(dev), s->n, median, sample_quantile(s, 0), sample_quantile(s, 0.9),
+           cpu_ms, 1e3 * w->batch / median, 1e-6 * flops / median,
+           fma_peak_gflops(cpu_pool(dev), device_cpu_isa(dev), 5), peak_rss_mb());
+    fflush(stdout);
+}
+
+static void run(const struct workload *w, const struct settings *set)
+{
+    enum run_mode mode = w->infer ? RUN_EVAL : RUN_TRAIN;
+    const struct sgd sgd = {.lr = 1e-3f};
+    struct model_options opt = model_options_default();
+    struct device *dev;
+    struct model *m;
+    struct pass *p;
+    struct sample s;
+    opt.dropout = 0; /* as on the other side of a comparison */
+    if (device_cpu_open(&dev, set->threads, set->isa) < 0)
+        die("device");
+    if (model_open(&m, w->model, &opt) < 0 ||
+        model_bind(m, dev, mode, w->infer ? MODEL_GRADS_NONE : sgd_grads(&sgd, 1)) < 0)
+        die("model");
+    model_init(m, 1);
+    size_t n = (size_t)w->batch * tensor_row(&m->in);
+    float *inp = aligned_alloc(64, (n * sizeof(*inp) + 63) / 64 * 64);
+    int32_t *labels = malloc((size_t)w->batch * sizeof(*labels));
+    CHECK(inp && labels);
+    random_batch(inp, n, labels, w->batch);
+    if (pass_open(&p, m, mode, w->batch, &(struct pass_ends){.in = inp}) < 0)
+        die("pass");
+
+    double cpu_start = 0;
+    sample_open(&s, set->seconds);
+    for (uint32_t step = 0; sample_more(&s); step++) {
+        uint64_t start = clock_now_ns();
+        if (step == WARM_UP)
+            cpu_start = cpu_seconds();
+        if (w->infer)
+            infer_step(p, m, w->batch);
+        else
+            train_step(p, m, &sgd, w->batch, labels, step);
+        if (step >= WARM_UP)
+            sample_add(&s, start);
+    }
+    print_result(w, dev, m, &s, 1e3 * (cpu_seconds() - cpu_start) / s.n);
+    sample_close(&s);
+    pass_close(p);
+    model_close(m);
+    device_close(dev);
+    free(inp);
+    free(labels);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct workload list[] = {
+        {"vgg11", 64, 0}, {"small", 64, 0}, {"small", 1, 0},  {"vgg11", 1, 1},
+        {"vgg11", 64, 1}, {"small", 1, 1},  {"small", 64, 1},
+    };
+    static const struct option option[] = {{"model", required_argument, NULL, 'm'},
+                                           {"batch", required_argument, NULL, 'b'},
+                                           {"infer", no_argument, NULL, 'f'},
+                                           {"seconds", required_argument, NULL, 's'},
+                                           {"threads", required_argument, NULL, 't'},
+                                           {"isa", required_argument, NULL, 'i'},
+                                           {0}};
+    struct settings set = {.seconds = 2, .isa = "auto"};
+    struct workload w = {NULL, 64, 0};
+    for (int c; (c = getopt_long(argc, argv, "", option, NULL)) != -1;) {
+        switch (c) {
+        case 'm':
+            w.model = optarg;
+            break;
+        case 'b':
+            w.batch = atoi(optarg);
+            break;
+        case 'f':
+            w.infer = 1;
+            break;
+        case 's':
+            set.seconds = atof(optarg);
+            break;
+        case 't':
+            set.threads = atoi(optarg);
+            break;
+        case 'i':
+            set.isa = optarg;
+            break;
+        default:
+            return 2;
+        }
+    }
+    if (w.batch < 1 || optind < argc) {
+        fprintf(stderr, "usage: bench_train [--model M --batch N --infer] [--seconds S] "
+                        "[--threads N] [--isa I]\n");
+        return 2;
+    }
+    if (w.model) {
+        run(&w, &set);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+        run(&list[i], &set);
+    return 0;
+}
