@@ -59,6 +59,38 @@ static void test_pure(void **state)
     dataset_close(test);
 }
 
+static int by_value(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* No two of the first samples are the same picture, and another seed is other figures, not other
+ * noise on the same. */
+static void test_all_differ(void **state)
+{
+    enum { COUNT = 3000 };
+    static float image[SMALL], sum[COUNT];
+    int same_label = 0;
+    struct dataset *ds = open_shapes(DATASET_TRAIN, 1, 1), *seed = open_shapes(DATASET_TRAIN, 1, 2);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        int32_t label, other;
+        dataset_read(seed, &i, 1, image, &other);
+        dataset_read(ds, &i, 1, image, &label);
+        same_label += label == other;
+        for (int p = 0; p < SMALL; p++)
+            sum[i] += image[p] * (float)(p + 1);
+    }
+    assert_in_range(same_label, COUNT / 10 - 90, COUNT / 10 + 90); /* 300 +- 16 by chance */
+    qsort(sum, COUNT, sizeof(sum[0]), by_value);
+    int equal = 0;
+    for (int i = 1; i < COUNT; i++)
+        equal += sum[i] == sum[i - 1];
+    assert_true(equal < 30); /* sums that are equal by chance */
+    dataset_close(ds);
+    dataset_close(seed);
+}
+
 /* Every class equally often (of 10,000 draws a count strays from 1,000 by 30, one standard
  * deviation), every value where those of normalised pictures are, and neither dark nor flat over
  * all. */
@@ -141,9 +173,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pure),
-        cmocka_unit_test(test_statistics),
-        cmocka_unit_test(test_labels_mean_something),
+        cmocka_unit_test(test_pure),       cmocka_unit_test(test_all_differ),
+        cmocka_unit_test(test_statistics), cmocka_unit_test(test_labels_mean_something),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
