@@ -1,7 +1,7 @@
 /*
- * `train` in role aio: the whole model on this machine. Everything that can be checked is checked
- * before the first step; a signal ends the run after the step in progress, and the weights are
- * saved all the same.
+ * `train` in the roles that read the data: aio, source, client. Everything that can be checked is
+ * checked before the first step; a signal ends the run after the step in progress, and the weights
+ * are saved all the same. The roles that listen are train_worker.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,18 +18,20 @@
 #include "engine/progress.h"
 #include "engine/setup.h"
 #include "engine/signals.h"
-#include "engine/stream.h"
+#include "engine/train.h"
+#include "engine/upstream.h"
 #include "models/weights.h"
 
 struct training {
     const struct config *c;
-    struct device *dev;
     struct model *model;
     struct dataset *ds;
     struct loader loader;
     struct node node;
+    struct stream_plan plan;
     struct stream *stream;
-    struct feed feed; /* the step in progress: its epoch, its batch */
+    struct upstream upstream; /* of a role that has one */
+    struct feed feed;         /* the step in progress: its epoch, its batch */
     struct loss_log log;
     struct progress progress;
     int log_error; /* ends the run, but what was learned is kept */
@@ -43,25 +45,23 @@ struct training {
 static int open_model(struct training *t)
 {
     const struct config *c = t->c;
-    struct sgd sgd = {.lr = c->lr, .momentum = c->momentum, .weight_decay = c->weight_decay};
-    int ret = setup_device(&t->dev, c);
+    int ret = setup_node(&t->node, c, t->model);
+    if (!ret)
+        ret = setup_bind(&t->node, c);
     if (ret < 0)
         return ret;
-    enum model_grads grads = sgd_grads(&sgd, c->micro_batches);
-    ret = setup_not_words(model_bind(t->model, t->dev, RUN_TRAIN, grads));
-    if (!ret)
-        ret = setup_weights(t->model, c);
-    if (ret < 0)
-        return ret;
-    t->node = (struct node){.dev = t->dev, .model = t->model, .sgd = sgd};
-    struct stream_plan plan = {.batch = c->batch_size,
-                               .micro_batches = c->micro_batches,
-                               .wire = DTYPE_F32,
-                               .seed = c->seed};
-    ret = setup_not_words(stream_open(&t->stream, &t->node, &plan));
-    if (!ret)
-        setup_say(c, "Training %s model with %zu parameters using cpu for processing",
-                  t->model->name, model_param_count(t->model, 0, t->model->nlayer));
+    t->plan = (struct stream_plan){.batch = c->batch_size,
+                                   .micro_batches = c->micro_batches,
+                                   .wire = c->wire_dtype,
+                                   .to_next = c->role->upstream,
+                                   .seed = c->seed};
+    ret = setup_not_words(stream_open(&t->stream, &t->node, &t->plan));
+    t->upstream = (struct upstream){.node = &t->node,
+                                    .stream = t->stream,
+                                    .plan = &t->plan,
+                                    .host = c->upstream.host,
+                                    .port = c->upstream.port,
+                                    .codec = c->codec};
     return ret;
 }
 
@@ -81,9 +81,10 @@ static int open_data(struct training *t)
 static int training_open(struct training *t, const struct config *c)
 {
     *t = (struct training){.c = c, .log.fd = -1};
+    bool open;
     int ret = setup_model(&t->model, c);
     if (!ret)
-        ret = setup_all_layers(t->model, c);
+        ret = setup_slice(t->model, c, &open);
     if (!ret && c->save)
         ret = setup_not_words(weights_writable(c->save));
     if (!ret)
@@ -102,7 +103,7 @@ static void training_close(struct training *t)
     loader_close(&t->loader);
     dataset_close(t->ds);
     model_close(t->model);
-    device_close(t->dev);
+    setup_node_close(&t->node);
 }
 
 static void note_loss(struct training *t, double loss)
@@ -127,7 +128,8 @@ static int train_step(struct training *t, double *loss_sum)
 {
     struct step_result result;
     t->feed.step = (uint32_t)t->steps;
-    int ret = stream_step(t->stream, &t->feed, &result);
+    int ret = t->c->role->upstream ? upstream_step(&t->upstream, &t->feed, &result)
+                                   : stream_step(t->stream, &t->feed, &result);
     if (ret < 0)
         return setup_not_words(ret);
     double loss = result.loss_sum / result.samples;
@@ -184,7 +186,7 @@ static void summarize(const struct training *t, double seconds)
 
 static int save(const struct training *t)
 {
-    if (!t->c->save)
+    if (!t->c->save || t->model->to == t->model->from)
         return 0;
     int ret = weights_save(t->model, t->c->save);
     if (!ret)
@@ -192,33 +194,65 @@ static int save(const struct training *t)
     return setup_not_words(ret);
 }
 
-static int run(struct training *t)
+/* Steps until the epochs, or a signal, end them. *seconds: of the steps alone. */
+static int run_epochs(struct training *t, double *seconds)
 {
     int ret = 0;
-    progress_open(&t->progress, setup_messages(t->c), "samples", samples_in_all(t));
-    t->first_step_ns = clock_now_ns();
     struct feed *f = &t->feed;
     f->loader = &t->loader;
+    progress_open(&t->progress, setup_messages(t->c), "samples", samples_in_all(t));
+    t->first_step_ns = clock_now_ns();
     for (f->epoch = 0; !ret && f->epoch < t->c->epochs && !stopping(t); f->epoch++)
         ret = train_epoch(t);
-    double seconds = clock_seconds_since(t->first_step_ns);
+    *seconds = clock_seconds_since(t->first_step_ns);
     progress_close(&t->progress);
-    if (ret < 0)
-        return ret; /* the device failed: what the weights are now is unknown */
+    return ret;
+}
+
+static void stop_net(void *arg)
+{
+    net_stop(arg);
+}
+
+static int run(struct training *t)
+{
+    double seconds = 0;
+    bool upstream = t->c->role->upstream;
+    int ret = 0;
+    if (upstream) {
+        signals_call(stop_net, t->node.net);
+        ret = setup_not_words(upstream_connect(&t->upstream, 0));
+    }
+    if (!ret)
+        ret = run_epochs(t, &seconds);
+    if (ret == -EINTR && signals_pending())
+        ret = 0;         /* while it waited for the next node: nothing was half done */
+    char sentence[1024]; /* why it ended, whatever becomes of closing and saving */
+    snprintf(sentence, sizeof(sentence), "%s", err_text());
+    signals_call(NULL, NULL);
+    if (upstream) {
+        net_resume(t->node.net);
+        upstream_close(&t->upstream);
+    }
     int closed = setup_not_words(loss_log_close(&t->log));
     if (signals_pending())
         setup_say(t->c, "Stopped by signal %d after %" PRIu64 " steps", signals_pending(),
                   t->steps);
     if (t->steps)
         summarize(t, seconds);
+    if (ret < 0 && !upstream)
+        return err_set(-ret, "%s",
+                       sentence); /* the device failed: what the weights are now is unknown */
     int saved = save(t);
+    if (ret < 0)
+        return err_set(-ret, "%s", sentence);
     return saved < 0 ? saved : t->log_error < 0 ? t->log_error : closed;
 }
 
 int cmd_train(const struct config *c)
 {
-    if (c->role->listens || c->role->upstream)
-        return err_set(EINVAL, "role %s is not in this version: --role aio is", c->role->name);
+    if (c->role->listens)
+        return train_worker(c);
     struct training t;
     signals_catch();
     int ret = training_open(&t, c);

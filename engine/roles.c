@@ -5,11 +5,11 @@
 #include <string.h>
 
 static const struct role table[] = {
-    {"aio", "aio", .reads_data = true},
+    {"aio", "aio", .reads_data = true, .layers = true},
     {"source", "offload_source", .upstream = true, .reads_data = true},
-    {"client", "offload_client", .upstream = true, .reads_data = true},
-    {"intermediate", "offload_intermediate", .listens = true, .upstream = true},
-    {"final", "offload_final", .listens = true},
+    {"client", "offload_client", .upstream = true, .reads_data = true, .layers = true},
+    {"intermediate", "offload_intermediate", .listens = true, .upstream = true, .layers = true},
+    {"final", "offload_final", .listens = true, .layers = true},
     {.name = NULL},
 };
 

@@ -10,7 +10,7 @@
 struct role {
     const char *name;  /* "aio" */
     const char *suite; /* the original's word for it, "offload_source" */
-    bool listens, upstream, reads_data;
+    bool listens, upstream, reads_data, layers;
 };
 
 /* By its name or the original's suite; NULL if there is no such role. */

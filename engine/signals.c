@@ -6,10 +6,14 @@
 
 /* Process-wide on purpose, as signal handlers are. */
 static volatile sig_atomic_t pending;
+static void (*volatile call)(void *arg);
+static void *volatile call_arg;
 
 static void on_signal(int number)
 {
     pending = number;
+    if (call)
+        call(call_arg);
 }
 
 void signals_catch(void)
@@ -35,4 +39,13 @@ void signals_release(void)
 int signals_pending(void)
 {
     return pending;
+}
+
+void signals_call(void (*fn)(void *arg), void *arg)
+{
+    call = NULL; /* never the new function with the old argument */
+    call_arg = arg;
+    call = fn;
+    if (fn && pending)
+        fn(arg);
 }

@@ -32,9 +32,10 @@ struct node {
     struct device *dev;
     struct model *model; /* bound; its slice may be empty (a source) */
     struct sgd sgd;
-    struct net *net;     /* NULL where no stream has a neighbour */
-    int step_timeout_ms; /* a neighbour that is silent so long within a step is given up */
-    uint64_t steps;      /* updates that the weights have seen */
+    struct net *net;       /* NULL where no stream has a neighbour */
+    int input_timeout_ms;  /* prev silent so long in the middle of a step: the stream is given up */
+    int answer_timeout_ms; /* next likewise; it may be computing, or serving others in turn */
+    uint64_t steps;        /* updates that the weights have seen */
 };
 
 struct stream_plan {

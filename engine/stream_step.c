@@ -252,15 +252,13 @@ static int can_backward(struct stream *s, int index)
 }
 
 /* Both neighbours are silent. The first stop lets the step finish; the second does not. */
-static int wait_for_more(struct stream *s, uint64_t *since_ns, bool *stopped)
+static int wait_for_more(struct stream *s, bool answer, uint64_t since_ns, bool *stopped)
 {
-    int limit = s->node->step_timeout_ms;
-    int passed = (int)(clock_seconds_since(*since_ns) * 1e3);
-    if (passed >= limit) {
-        struct channel *c = s->next ? s->next : s->prev;
+    int limit = answer ? s->node->answer_timeout_ms : s->node->input_timeout_ms;
+    int passed = (int)(clock_seconds_since(since_ns) * 1e3);
+    if (passed >= limit)
         return err_set(ETIMEDOUT, "nothing from %s for %d s in the middle of a step",
-                       channel_peer(c), limit / 1000);
-    }
+                       channel_peer(answer ? s->next : s->prev), limit / 1000);
     int ret = net_wait(s->node->net, limit - passed);
     if (ret == -EINTR && !*stopped) {
         *stopped = true;
@@ -283,7 +281,7 @@ static int run_micros(struct stream *s, const struct feed *feed)
             ret = forward(s, feed, begun++);
             count = slot_of(s, 0)->micro.count;
         } else if (ret == 0) {
-            ret = wait_for_more(s, &since, &stopped);
+            ret = wait_for_more(s, s->next && done < begun, since, &stopped);
             if (ret < 0)
                 return ret;
             continue;

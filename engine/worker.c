@@ -6,12 +6,14 @@
 #include "engine/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/greeting.h"
+#include "engine/process.h"
 #include "models/weights.h"
 
 enum { MAX_SESSIONS = 16 };
@@ -94,6 +96,19 @@ static void session_accept(struct worker *w, struct session *x)
              channel_peer(x->prev), x->plan.batch, x->plan.micro_batches);
 }
 
+/* A neighbour's batch size must not make the kernel kill this worker: the stream's memory is
+ * reserved, but not touched yet. */
+static int check_memory(const struct stream *s)
+{
+    size_t wants = stream_bytes(s), has = process_available_bytes();
+    if (has == 0 || wants <= has)
+        return 0;
+    return err_set(ENOMEM,
+                   "a stream of this batch size takes %zu MiB, this node has %zu MiB left: use a "
+                   "smaller batch",
+                   wants >> 20, has >> 20);
+}
+
 /* Memory for the stream, and the way on to the next node. */
 static int session_open(struct worker *w, struct session *x, const struct hello *h)
 {
@@ -111,6 +126,8 @@ static int session_open(struct worker *w, struct session *x, const struct hello 
     int ret = model_set_grads(node->model, sgd_grads(&node->sgd, x->plan.micro_batches));
     if (ret == 0)
         ret = stream_open(&x->stream, node, &x->plan);
+    if (ret == 0)
+        ret = check_memory(x->stream);
     if (ret < 0 || !opt->next_host)
         return ret;
     struct hello mine = greeting_hello(node, x->stream, &x->plan, opt->codec, h->step);
@@ -118,9 +135,36 @@ static int session_open(struct worker *w, struct session *x, const struct hello 
     return channel_connect(&x->next, node->net, opt->next_host, opt->next_port, &mine, &rings);
 }
 
-static void admit(struct worker *w, struct channel *c)
+/* A node that was not told its layers takes those that its first neighbour leaves to it. */
+static int bind_behind(struct worker *w, const struct hello *h, struct hello_want *want)
+{
+    const struct model *m = w->node->model;
+    if (m->dev)
+        return 0;
+    int from = (int)h->layer_to;
+    if (from != 0 && !(from < m->nlayer && model_cut_legal(m, from)))
+        return err_set(EINVAL, "%s cannot be cut before layer %d", m->name, from);
+    want->layer_from = h->layer_to;
+    want->ndim = 0;
+    int ret = hello_check(h, want);
+    return ret < 0 ? ret : w->opt->bind(w->opt->bind_arg, from);
+}
+
+static int check_and_open(struct worker *w, struct session *x, const struct hello *h)
 {
     const struct worker_options *opt = w->opt;
+    struct hello_want want =
+        greeting_want(w->node, opt->batch, opt->micro_batches, opt->wire, opt->codec);
+    int ret = bind_behind(w, h, &want);
+    if (ret < 0)
+        return ret;
+    want = greeting_want(w->node, opt->batch, opt->micro_batches, opt->wire, opt->codec);
+    ret = hello_check(h, &want);
+    return ret < 0 ? ret : session_open(w, x, h);
+}
+
+static void admit(struct worker *w, struct channel *c)
+{
     struct session *x = w->session;
     while (x < w->session + MAX_SESSIONS && x->stream)
         x++;
@@ -128,13 +172,7 @@ static void admit(struct worker *w, struct channel *c)
         channel_refuse(c, ANSWER_BUSY, "this worker serves as many streams as it can, try later");
         return;
     }
-    struct hello_want want =
-        greeting_want(w->node, opt->batch, opt->micro_batches, opt->wire, opt->codec);
-    const struct hello *h = channel_hello(c);
-    int ret = hello_check(h, &want);
-    if (ret == 0)
-        ret = session_open(w, x, h);
-    if (ret < 0) {
+    if (check_and_open(w, x, channel_hello(c)) < 0) {
         log_warning("worker", "Refused %s: %s", channel_peer(c), err_text());
         channel_close(x->next);
         stream_close(x->stream);
@@ -145,12 +183,6 @@ static void admit(struct worker *w, struct channel *c)
     x->prev = c;
     if (!x->next)
         session_accept(w, x);
-}
-
-static void log_loss(const struct worker *w, const struct step_result *r)
-{
-    if (w->opt->log)
-        fprintf(w->opt->log, "%u,%.9g\n", r->step + 1, (double)(float)(r->loss_sum / r->samples));
 }
 
 /* A step if one is there: 1. Nothing to do: 0. The session is over: also 1. -errno: the worker
@@ -192,8 +224,9 @@ static int session_work(struct worker *w, struct session *x)
     }
     x->steps++;
     x->samples += (uint64_t)result.samples;
-    log_loss(w, &result);
-    return 1;
+    if (w->opt->log)
+        ret = loss_log_row(w->opt->log, result.step + 1, result.loss_sum / result.samples);
+    return ret < 0 ? ret : 1;
 }
 
 /* One turn over offers and sessions: 1 if anything was done. */

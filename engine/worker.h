@@ -6,8 +6,7 @@
 #ifndef ENGINE_WORKER_H
 #define ENGINE_WORKER_H
 
-#include <stdio.h>
-
+#include "engine/loss_log.h"
 #include "engine/stream.h"
 
 struct worker_options {
@@ -18,8 +17,13 @@ struct worker_options {
     int batch, micro_batches; /* what a neighbour must say, 0: whatever it says */
     int wire;                 /* enum dtype, -1: whatever */
     int codec;
-    const char *save; /* written whenever a stream has ended, and at the end; NULL: not */
-    FILE *log;        /* step,loss of every step of every stream; NULL: none */
+    const char *save;     /* written whenever a stream has ended, and at the end; NULL: not */
+    struct loss_log *log; /* a row for every step of every stream; NULL: none */
+    /* Where the model is not bound yet: called once, for the first neighbour that fits but for its
+     * last layer, to give this node the layers from there on and their weights. -errno and a
+     * sentence: the neighbour is refused. */
+    int (*bind)(void *arg, int from);
+    void *bind_arg;
 };
 
 /* Until node->net is stopped: 0, after the step in progress is finished, the streams are ended and

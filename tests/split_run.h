@@ -66,7 +66,7 @@ static inline struct model *split_model(const struct split_run *r, int from, int
 
 static inline void split_node_open(struct node *node, const struct split_run *r, int from, int to)
 {
-    *node = (struct node){.sgd = r->sgd, .step_timeout_ms = 60000};
+    *node = (struct node){.sgd = r->sgd, .input_timeout_ms = 60000, .answer_timeout_ms = 60000};
     if (device_cpu_open(&node->dev, 1, r->isa) < 0)
         fail_msg("%s", err_text());
     node->model = split_model(r, from, to);

@@ -1,0 +1,106 @@
+/* A node's share of a model, its device, its network side, its weights. */
+#include <errno.h>
+
+#include "base/err.h"
+#include "engine/setup.h"
+
+/* How long a neighbour may be silent in the middle of a step. The next node may be slow, or serve
+ * other streams in turn first. A connection that is dead is noticed earlier, by the transport. */
+enum { INPUT_TIMEOUT_MS = 60 * 1000, ANSWER_TIMEOUT_MS = 300 * 1000 };
+
+static int no_default_cut(const struct model *m, const struct config *c)
+{
+    return err_set(EINVAL,
+                   "role %s of %s has no default cut: say with --layers A:B which layers it runs",
+                   c->role->name, m->name);
+}
+
+static int check_ends(const struct model *m, const struct config *c, int from, int to)
+{
+    const char *role = c->role->name;
+    if (!c->role->listens && from != 0)
+        return err_set(EINVAL, "role %s begins at layer 0, there is --layers %d:%d", role, from,
+                       to);
+    if (!c->role->upstream && to != m->nlayer)
+        return err_set(EINVAL, "role %s ends at layer %d, the last of %s, there is --layers %d:%d",
+                       role, m->nlayer, m->name, from, to);
+    if (c->role->upstream && to == m->nlayer)
+        return err_set(EINVAL,
+                       "role %s leaves at least one layer to the next node, there is --layers "
+                       "%d:%d of %d layers",
+                       role, from, to, m->nlayer);
+    return 0;
+}
+
+int setup_slice(struct model *m, const struct config *c, bool *open)
+{
+    bool told = config_given(c, OPT_LAYERS);
+    int from = c->from, to = c->to;
+    *open = false;
+    if (!c->role->listens && !c->role->upstream)
+        return setup_all_layers(m, c);
+    if (!c->role->listens && !c->role->layers) {
+        if (told && (from > 0 || to != 0))
+            return err_set(EINVAL, "role %s runs no layers, there is --layers: leave it out",
+                           c->role->name);
+        if (c->save || c->weights)
+            return err_set(EINVAL, "role %s has no weights, there is --%s: leave it out",
+                           c->role->name, c->save ? "save" : "weights");
+        return model_slice(m, 0, 0);
+    }
+    if (to < 0 && c->role->upstream && !(to = m->default_cut))
+        return no_default_cut(m, c);
+    if (to < 0)
+        to = m->nlayer;
+    if (from < 0 && !c->role->upstream && c->part == PART_LAST && !(from = m->default_cut))
+        return no_default_cut(m, c);
+    if (from < 0 && !c->role->upstream && !told && c->part == PART_UNSAID) {
+        *open = true;
+        return 0;
+    }
+    if (from < 0)
+        from = 0;
+    int ret = check_ends(m, c, from, to);
+    return ret < 0 ? ret : model_slice(m, from, to);
+}
+
+int setup_node(struct node *n, const struct config *c, struct model *m)
+{
+    *n = (struct node){
+        .model = m,
+        .sgd = {.lr = c->lr, .momentum = c->momentum, .weight_decay = c->weight_decay},
+        .input_timeout_ms = INPUT_TIMEOUT_MS,
+        .answer_timeout_ms = ANSWER_TIMEOUT_MS,
+    };
+    int ret = setup_device(&n->dev, c);
+    if (ret < 0 || (!c->role->listens && !c->role->upstream))
+        return ret;
+    static const enum net_transport transport[] = {
+        [TRANSPORT_AUTO] = NET_AUTO, [TRANSPORT_URING] = NET_URING, [TRANSPORT_POLL] = NET_POLL};
+    struct net_options opt = net_options_default();
+    opt.transport = transport[c->transport];
+    opt.thread = true;
+    return setup_not_words(net_open(&n->net, &opt));
+}
+
+void setup_node_close(struct node *n)
+{
+    net_close(n->net);
+    device_close(n->dev);
+    n->net = NULL;
+    n->dev = NULL;
+}
+
+int setup_bind(struct node *n, const struct config *c)
+{
+    struct model *m = n->model;
+    int ret = model_bind(m, n->dev, RUN_TRAIN, sgd_grads(&n->sgd, c->micro_batches));
+    if (ret == 0 && m->to > m->from)
+        ret = setup_weights(m, c);
+    if (ret < 0)
+        return setup_not_words(ret);
+    if (m->to > m->from)
+        setup_say(c, "Training %s model with %zu parameters using cpu for processing", m->name,
+                  model_param_count(m, m->from, m->to));
+    return 0;
+}
