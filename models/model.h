@@ -59,8 +59,8 @@ void model_close(struct model *m); /* NULL is fine */
 /* The names that model_open knows, NULL-terminated. */
 const char *const *model_names(void);
 
-/* This node runs layers from (included) to `to` (not); 0, 0: none. Refused where a cut is not legal, with
- * the legal ones. */
+/* This node runs layers from (included) to `to` (not); 0, 0: none. Refused where a cut is not
+ * legal, with the legal ones. */
 int model_slice(struct model *m, int from, int to);
 
 /* True if exactly one tensor crosses between layers cut-1 and cut (0 < cut < nlayer). */

@@ -170,8 +170,7 @@ static inline void split_read_data(struct split_run *r, const int port[])
                             .batch = (uint64_t)i % loader.batches,
                             .step = (uint32_t)i};
         struct step_result result;
-        int ret =
-            r->ncut ? upstream_step(&u, &feed, &result) : stream_step(s, &feed, &result);
+        int ret = r->ncut ? upstream_step(&u, &feed, &result) : stream_step(s, &feed, &result);
         if (ret < 0)
             fail_msg("step %d: %s", i, err_text());
         r->loss[i] = result.loss_sum / result.samples;
