@@ -97,7 +97,7 @@ static const struct rng key = {{1, 2}, {3, 4}};
 #define Y (((struct arrays *)a)->y)
 #define Z (((struct arrays *)a)->z)
 #define ARG (((struct arrays *)a)->arg)
-#define S(i) (((struct arrays *)a)->small + 1024 * (i))
+#define S(i) (((struct arrays *)a)->small + (size_t)1024 * (i))
 #define CASE(name, call)      \
     static void name(void *a) \
     {                         \
@@ -120,7 +120,7 @@ CASE(avg, avgpool_forward(DEV, Y, X, 64, 512, 1, 1, 7, 7))
 CASE(avg_back, avgpool_backward(DEV, Y, X, 64, 512, 1, 1, 7, 7, 0))
 CASE(up, upsample_forward(DEV, Y, X, 1, 128, 26, 26, 2))
 CASE(up_back, upsample_backward(DEV, Y, X, 1, 128, 26, 26, 2, 0))
-CASE(drop, dropout_forward(DEV, Y, X, 64 * 4096, 0.5f, &key, 0))
+CASE(drop, dropout_forward(DEV, Y, X, (size_t)64 * 4096, 0.5f, &key, 0))
 CASE(bn_train, batchnorm_forward_train(DEV, Y, S(0), S(1), S(2), S(3), X, S(4), S(5), 64, 64, 1024,
                                        0.1f, 1e-5f))
 CASE(bn_eval,
@@ -129,14 +129,14 @@ CASE(bn_back, batchnorm_backward_data(DEV, Z, S(6), S(7), Y, X, S(4), S(0), S(1)
 CASE(xent, softmax_xent(DEV, S(0), Y, X, (const int32_t *)ARG, 64, 1000, 1))
 CASE(axpy, axpy(DEV, Y, X, IN(pool1), 1e-9f))
 CASE(axpby, axpby(DEV, Y, X, IN(pool1), 0.5f, 0.5f))
-CASE(rows, copy_rows(DEV, Y, 3 * 65536, X, 65536, 65536, 20, 0))
+CASE(rows, copy_rows(DEV, Y, (size_t)3 * 65536, X, 65536, 65536, 20, 0))
 CASE(fill, fill(DEV, Y, IN(pool1), 1))
 CASE(uniform, fill_uniform(DEV, Y, IN(pool1), &key, -1, 1))
 CASE(normal, fill_normal(DEV, Y, IN(pool1), &key, 0, 1))
-CASE(to_half, f32_to_f16(DEV, (uint16_t *)Y, X, IN(pool1)))
-CASE(to_float, f16_to_f32(DEV, Y, (const uint16_t *)X, IN(pool1)))
+CASE(to_half, f32_to_f16(DEV, (void *)Y, X, IN(pool1)))
+CASE(to_float, f16_to_f32(DEV, Y, (const void *)X, IN(pool1)))
 
-#define ALL IN(pool1)
+#define ALL ((size_t)64 * 64 * 32 * 32)
 static const struct kernel_case cases[] = {
     {"relu in place 4M", ALL, ALL, relu},
     {"relu backward in place 4M", 2 * ALL, ALL, relu_back},
@@ -146,22 +146,22 @@ static const struct kernel_case cases[] = {
     {"maxpool 2, 64x128x16x16", ALL / 2, ALL / 8 + ALL / 32, max2},
     {"maxpool 4, 64x512x4x4", ALL / 8, ALL / 32 + ALL / 128, max4},
     {"maxpool 5, 64x512x2x2", ALL / 32, ALL / 128 + ALL / 512, max5},
-    {"maxpool 2x2 stride 1, 512x13x13", 512 * 169, 512 * 169, max_tiny},
+    {"maxpool 2x2 stride 1, 512x13x13", 86528, 86528, max_tiny},
     {"maxpool 1 backward", ALL / 4 + ALL / 16, ALL, max1_back},
     {"maxpool 4 backward", ALL / 32 + ALL / 128, ALL / 8, max4_back},
     {"maxpool 5 backward", ALL / 128 + ALL / 512, ALL / 32, max5_back},
-    {"avgpool 64x512, 1x1 to 7x7", 64 * 512, 64 * 512 * 49, avg},
-    {"avgpool backward", 64 * 512 * 49, 64 * 512, avg_back},
-    {"upsample 128x26x26 by 2", 128 * 676, 128 * 2704, up},
-    {"upsample backward", 128 * 2704, 128 * 676, up_back},
-    {"dropout 64x4096", 64 * 4096, 64 * 4096, drop},
+    {"avgpool 64x512, 1x1 to 7x7", 32768, 1605632, avg},
+    {"avgpool backward", 1605632, 32768, avg_back},
+    {"upsample 128x26x26 by 2", 86528, 346112, up},
+    {"upsample backward", 346112, 86528, up_back},
+    {"dropout 64x4096", 262144, 262144, drop},
     {"batchnorm train 64x64x32x32", 3 * ALL, ALL, bn_train},
     {"batchnorm eval, leaky", ALL, ALL, bn_eval},
     {"batchnorm backward", 4 * ALL, ALL, bn_back},
-    {"softmax_xent 64x1000", 64 * 1000, 64 * 1000, xent},
+    {"softmax_xent 64x1000", 64000, 64000, xent},
     {"axpy 4M", 2 * ALL, ALL, axpy},
     {"axpby 4M", 2 * ALL, ALL, axpby},
-    {"copy_rows 20 of 256 KiB", 20 * 65536, 20 * 65536, rows},
+    {"copy_rows 20 of 256 KiB", 1310720, 1310720, rows},
     {"fill 4M", 0, ALL, fill},
     {"fill_uniform 4M", 0, ALL, uniform},
     {"fill_normal 4M", 0, ALL, normal},
@@ -191,9 +191,9 @@ int main(int argc, char **argv)
     kernel_bench_open(&b, argc, argv);
     struct buffer x = kernel_bench_floats(&b, 4 * ALL), y = kernel_bench_floats(&b, ALL);
     struct buffer z = kernel_bench_floats(&b, ALL), arg = kernel_bench_bytes(&b, ALL);
-    struct buffer small = kernel_bench_floats(&b, 8 * 1024);
+    struct buffer small = kernel_bench_floats(&b, 8192);
     struct arrays a = {&b, x.base, y.base, z.base, arg.base, small.base};
-    for (size_t i = 0; i < 8 * 1024; i++) /* variances among them */
+    for (size_t i = 0; i < 8192; i++) /* variances among them */
         a.small[i] = fabsf(a.small[i]) + 0.5f;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (cases[i].run == xent)

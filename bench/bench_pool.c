@@ -30,13 +30,13 @@ static float spin(long rounds)
 
 struct region {
     long rounds;
-    volatile float sink[64 * 16];
+    volatile float sink[64][16]; /* a cache line each */
 };
 
 static void job(void *arg, int number, int worker)
 {
     struct region *r = arg;
-    r->sink[worker % 64 * 16] = spin(r->rounds);
+    r->sink[worker % 64][0] = spin(r->rounds);
 }
 
 static int order(const void *a, const void *b)
@@ -75,7 +75,7 @@ static struct result run_regions(struct pool *p, double rate, double work_us, do
         uint64_t one = clock_now_ns();
         pool_run(p, pool_threads(p), job, &r);
         times[n++ % MAX_REGIONS] = 1e6 * clock_seconds_since(one);
-        r.sink[0] = spin(gap);
+        r.sink[0][0] = spin(gap);
     }
     double total = clock_seconds_since(start);
     size_t kept = n < MAX_REGIONS ? n : MAX_REGIONS;

@@ -42,7 +42,7 @@ int host_memory_map(void **p, size_t bytes)
         errno = ENOMEM;
         return no_memory(bytes);
     }
-    size_t size = mapped_bytes(bytes), slack = bytes >= HUGE_BYTES ? HUGE_BYTES : 0;
+    size_t size = mapped_bytes(bytes), slack = bytes >= HUGE_BYTES ? HUGE_BYTES - page_bytes() : 0;
     char *base =
         mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)

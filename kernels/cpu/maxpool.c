@@ -44,7 +44,8 @@ static inline void quad_max(float *out, uint8_t *arg, const float *top, const fl
 
 static inline void take(f4 *best, i4 *at, f4 v, int tap)
 {
-    i4 mask = (v > *best) | (v != v);
+    const f4 inf = {INFINITY, INFINITY, INFINITY, INFINITY};
+    i4 mask = (v > *best) | ~(v <= inf); /* larger, or NaN */
     *best = (f4)(((i4)v & mask) | ((i4)*best & ~mask));
     *at = (mask & tap) | (*at & ~mask);
 }
@@ -200,14 +201,15 @@ static void double_range(const void *arg, size_t from, size_t to)
 
 /* The general case. One tap over a part of an output row; `stride` is a constant where it is
  * inlined. */
-static inline void tap_row(float *best, uint8_t *arg, const float *v, int n, int stride, int tap)
+static inline void tap_row(float *best, uint8_t *arg, const float *v, size_t n, size_t stride,
+                           int tap)
 {
     if (!arg) {
-        for (int x = 0; x < n; x++)
+        for (size_t x = 0; x < n; x++)
             best[x] = wins(v[x * stride], best[x]) ? v[x * stride] : best[x];
         return;
     }
-    for (int x = 0; x < n; x++) {
+    for (size_t x = 0; x < n; x++) {
         int win = wins(v[x * stride], best[x]);
         arg[x] = win ? (uint8_t)tap : arg[x];
         best[x] = win ? v[x * stride] : best[x];
@@ -251,12 +253,13 @@ static void pool_row(const struct pool_dims *s, float *out, uint8_t *arg, const 
             tap_columns(s, kx, &from, &to);
             if (from >= to)
                 continue;
-            const float *v = image + (size_t)iy * s->w + from * s->sw + kx - s->pw;
+            size_t n = (size_t)(to - from), stride = (size_t)s->sw;
+            const float *v = image + (size_t)iy * s->w + (size_t)from * stride + kx - s->pw;
             uint8_t *at = arg ? arg + from : NULL;
-            if (s->sw == 1)
-                tap_row(out + from, at, v, to - from, 1, ky * s->kw + kx);
+            if (stride == 1)
+                tap_row(out + from, at, v, n, 1, ky * s->kw + kx);
             else
-                tap_row(out + from, at, v, to - from, s->sw, ky * s->kw + kx);
+                tap_row(out + from, at, v, n, stride, ky * s->kw + kx);
         }
     }
 }

@@ -82,7 +82,7 @@ static inline void rng_chunk_lanes(const struct rng *r, uint64_t first,
         }
         for (int v = 0; v < 2; v++)
             for (int k = 0; k < 4; k++)
-                *(rng_v32 *)(words[k] + b + v * VL) = c[v][k];
+                *(rng_v32 *)&words[k][b + v * VL] = c[v][k];
     }
 }
 
