@@ -111,6 +111,7 @@ static int inference_open(struct inference *f, const struct config *c)
     if (ret < 0)
         return ret;
     f->requests = c->inferences ? c->inferences : f->loader.batches;
+    CHECK(f->requests > 0);
     f->latency = calloc(f->requests, sizeof(*f->latency));
     f->predicted = calloc((size_t)c->batch_size, sizeof(*f->predicted));
     if (!f->latency || !f->predicted)

@@ -173,6 +173,35 @@ void cli_same_files(const char *a, const char *b)
     free(b_data);
 }
 
+void cli_write_idx(const char *path, const int dim[], int ndim, const void *data, size_t bytes)
+{
+    unsigned char head[16] = {0, 0, 8, (unsigned char)ndim};
+    for (int i = 0; i < ndim; i++)
+        head[4 + 4 * i + 3] = (unsigned char)dim[i];
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(head, 4 + 4 * (size_t)ndim, 1, f), 1);
+    assert_int_equal(fwrite(data, 1, bytes, f), bytes);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void shell(const char *command, const char *path)
+{
+    char line[PATH_BYTES];
+    snprintf(line, sizeof(line), "%s '%s'", command, path);
+    assert_int_equal(system(line), 0);
+}
+
+void cli_make_folders(const char *path)
+{
+    shell("mkdir -p", path);
+}
+
+void cli_remove(const char *path)
+{
+    shell("rm -r", path);
+}
+
 int cli_files_here(void)
 {
     DIR *d = opendir(".");

@@ -39,6 +39,10 @@ void cli_expect(struct cli *r, const char *words, int status, const char *err);
 char *cli_file(const char *path, size_t *bytes);
 void cli_write(const char *path, const void *data, size_t bytes);
 void cli_same_files(const char *a, const char *b);
-int cli_files_here(void); /* how many there are in this folder */
+/* An IDX file of bytes, dimensions below 256. */
+void cli_write_idx(const char *path, const int dim[], int ndim, const void *data, size_t bytes);
+void cli_make_folders(const char *path);
+void cli_remove(const char *path); /* with all that is in it */
+int cli_files_here(void);          /* how many there are in this folder */
 
 #endif

@@ -176,18 +176,6 @@ static void test_bad_weights(void **state)
     unlink("renamed");
 }
 
-static void put_idx(const char *path, const int dim[], int ndim, const void *data, size_t bytes)
-{
-    unsigned char head[16] = {0, 0, 8, (unsigned char)ndim};
-    for (int i = 0; i < ndim; i++)
-        head[4 + 4 * i + 3] = (unsigned char)dim[i];
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fwrite(head, 1, 4 + 4 * (size_t)ndim, f);
-    fwrite(data, 1, bytes, f);
-    assert_int_equal(fclose(f), 0);
-}
-
 /* Data files as somebody finds them after a download that broke off, or of something else. */
 static void test_bad_data(void **state)
 {
@@ -196,29 +184,24 @@ static void test_bad_data(void **state)
     static unsigned char pixels[3 * 28 * 28];
     static const char words[] = "train --model small --dataset mnist --save x --log y";
     const int dim[] = {3, 28, 28};
-    mkdir("data", 0777);
-    mkdir("data/MNIST", 0777);
-    mkdir("data/MNIST/raw", 0777);
-    put_idx(images, dim, 3, pixels, sizeof(pixels));
-    put_idx(labels, dim, 1, "\0\1\2", 3);
+    cli_make_folders("data/MNIST/raw");
+    cli_write_idx(images, dim, 3, pixels, sizeof(pixels));
+    cli_write_idx(labels, dim, 1, "\0\1\2", 3);
     cli_expect(&r, "train --model small --dataset mnist --batch-size 2 --batches 0", 0, "");
     assert_non_null(strstr(r.out, "Trained 3 samples"));
-    put_idx(labels, dim, 1, "\0\1\12", 3);
+    cli_write_idx(labels, dim, 1, "\0\1\12", 3);
     cli_expect(&r, words, 1, labels);
     assert_non_null(strstr(r.err, "10"));
-    put_idx(labels, dim, 1, "\0\1", 2);
+    cli_write_idx(labels, dim, 1, "\0\1", 2);
     cli_expect(&r, words, 1, labels);
-    put_idx(labels, dim, 1, "\0\1\2", 3);
-    put_idx(images, dim, 3, pixels, sizeof(pixels) - 1);
+    cli_write_idx(labels, dim, 1, "\0\1\2", 3);
+    cli_write_idx(images, dim, 3, pixels, sizeof(pixels) - 1);
     cli_expect(&r, words, 1, images);
-    put_idx(images, dim, 3, pixels, sizeof(pixels));
+    cli_write_idx(images, dim, 3, pixels, sizeof(pixels));
     unlink(labels);
     cli_expect(&r, words, 1, "train-labels");
     assert_int_equal(cli_files_here(), 1);
-    unlink(images);
-    rmdir("data/MNIST/raw");
-    rmdir("data/MNIST");
-    rmdir("data");
+    cli_remove("data");
 }
 
 static json_t *parse(const char *text)
