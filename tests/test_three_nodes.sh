@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# The three-node example of the original's README, word for word: three hosts (network namespaces) with
+# the addresses 10.49.2.1 to .3, each with its own checkout, two .env files, the make targets. Once over a
+# good network and once over a bad one: 100 Mbit/s, 1 % loss, 20 ms each way. The losses must be the
+# bytes of a run in one process. Needs root; speaks as cmocka does.
+# shellcheck disable=SC2317 # functions that are called by name
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+tag=se$$
+hosts=("$tag-source" "$tag-middle" "$tag-final")
+work=$(mktemp -d)
+passed=0 failed=0
+
+cleanup() {
+    for i in 0 1 2; do
+        ip netns exec "${hosts[i]}" make -s -C "$work/${hosts[i]}" stop >/dev/null 2>&1
+    done
+    take_down
+    rm -rf "$work"
+}
+
+take_down() {
+    [ -z "${line:-}" ] || kill "$line" 2>/dev/null
+    line=
+    for host in "${hosts[@]}"; do
+        ip netns del "$host" 2>/dev/null
+    done
+}
+
+skip() {
+    echo "[  SKIPPED ] 2 tests: $1"
+    exit 77
+}
+
+# A host's own copy: what git would check out, and what is built already.
+copy_tree() { # HOST
+    mkdir -p "$work/$1/build"
+    (cd "$root" && tar cf - --exclude=./build --exclude=./data --exclude=./.git .) | tar xf - -C "$work/$1"
+    cp -a "$root/build/sparse-engine" "$work/$1/build/"
+    (cd "$root/build" && find release -name '*.o' -not -path '*/tests/*' -o -name '*.d' -o -name '*.a' \
+        -o -name 'stamp*' | tar cf - -T -) | tar xf - -C "$work/$1/build"
+}
+
+good_network() {
+    ip link add "$tag" netns "${hosts[1]}" type bridge
+    ip -n "${hosts[1]}" addr add 10.49.2.2/24 dev "$tag"
+    ip -n "${hosts[1]}" link set "$tag" up
+    for i in 0 2; do
+        ip link add eth0 netns "${hosts[i]}" type veth peer name "p$i" netns "${hosts[1]}"
+        ip -n "${hosts[1]}" link set "p$i" master "$tag" up
+        ip -n "${hosts[i]}" addr add "10.49.2.$((i + 1))/24" dev eth0
+        ip -n "${hosts[i]}" link set eth0 up
+    done
+}
+
+bad_network() {
+    "${CC:-cc}" -I"$root" -D_GNU_SOURCE -O2 -o "$work/delay_line" "$root/tests/delay_line.c" || return 1
+    "$work/delay_line" 20 eth0 "${hosts[@]}" >"$work/line" 2>&1 &
+    line=$!
+    for _ in $(seq 100); do
+        grep -q ready "$work/line" && break
+        sleep 0.1
+    done
+    for i in 0 1 2; do
+        ip -n "${hosts[i]}" addr add "10.49.2.$((i + 1))/24" dev eth0
+        ip -n "${hosts[i]}" link set eth0 up
+        ip netns exec "${hosts[i]}" tc qdisc add dev eth0 root tbf rate 100mbit burst 64kb latency 100ms
+        ip netns exec "${hosts[i]}" nft -f - <<'N'
+table inet bad {
+    chain input {
+        type filter hook input priority 0
+        ip protocol tcp numgen random mod 100 == 0 drop
+    }
+}
+N
+    done
+}
+
+on() { # HOST MAKE-ARGUMENTS: as somebody would type it there
+    local host=$1
+    shift
+    (cd "$work/$host" && env -u MASTER_UPSTREAM_HOST -u MASTER_UPSTREAM_PORT -u WORKER_LISTEN_ADDRESS \
+        -u WORKER_LISTEN_PORT -u SPARSE_DATA_DIR ip netns exec "$host" make --no-print-directory "$@")
+}
+
+run_example() { # NAME NETWORK
+    local name=$1 network=$2 ok=1 args="--dataset shapes --lr 0.1"
+    for host in "${hosts[@]}"; do
+        ip netns add "$host"
+        ip -n "$host" link set lo up
+    done
+    $network || ok=0
+    {
+        on "${hosts[2]}" run-learning-split-final MODEL=small ARGS="--lr 0.1" &&
+            on "${hosts[1]}" run-learning-split-intermediate MODEL=small ARGS="--lr 0.1" &&
+            timeout 240 bash -c "$(declare -f on); work=$work; on ${hosts[0]} run-learning-data-source \
+                MODEL=small BATCHES=6 ARGS='$args --log $work/$name.csv'"
+    } >"$work/$name.out" 2>&1 || ok=0
+    for i in 2 1; do
+        on "${hosts[i]}" stop >>"$work/$name.out" 2>&1
+    done
+    cmp "$work/aio.csv" "$work/$name.csv" >>"$work/$name.out" 2>&1 || ok=0
+    take_down
+    if [ $ok = 1 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "[  FAILED  ] $name"
+        cat "$work/$name.out" "$work"/*/data/run/*.log
+    fi
+}
+
+[ "$(id -u)" = 0 ] || skip "network namespaces need root"
+for tool in ip tc nft; do
+    command -v $tool >/dev/null || skip "there is no $tool (packages iproute2 and nftables)"
+done
+ip netns add "$tag-probe" 2>/dev/null || skip "this machine makes no network namespaces"
+ip netns del "$tag-probe"
+trap cleanup EXIT
+
+for host in "${hosts[@]}"; do
+    copy_tree "$host"
+done
+echo "MASTER_UPSTREAM_HOST=10.49.2.3" >"$work/${hosts[1]}/.env"
+echo "MASTER_UPSTREAM_HOST=10.49.2.2" >"$work/${hosts[0]}/.env"
+"$root/build/sparse-engine" train --role aio --model small --dataset shapes --lr 0.1 --batches 6 --quiet \
+    --log "$work/aio.csv" || exit 1
+
+run_example good_network good_network
+if [ -e /dev/net/tun ]; then
+    run_example bad_network bad_network
+else
+    echo "[  SKIPPED ] 1 tests: no /dev/net/tun for the delay"
+fi
+echo "[  PASSED  ] $passed test(s)."
+[ $failed = 0 ] || echo "[  FAILED  ] $failed test(s), listed above:"
+exit $failed
