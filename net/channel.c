@@ -1,18 +1,15 @@
 /*
- * Frames in and out of a connection, on the loop's side. A receive is posted while a slot is free, head first: nothing
- * of a frame's body is received before its head has been checked. One send is under way at a time; a short transfer goes on
- * where it stopped.
+ * Frames in and out of a connection, on the loop's side. A receive is posted while a slot is free,
+ * head first: nothing of a frame's body is received before its head has been checked. One send is
+ * under way at a time; a short transfer goes on where it stopped.
  */
 #include "net/channel.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -25,7 +22,8 @@ void channel_set_state(struct channel *c, int state)
     c->net->dirty = true;
 }
 
-/* A channel that nobody holds becomes this connection's. Its rings are never ready until they are lent memory. */
+/* A channel that nobody holds becomes this connection's. Its rings are never ready until they are
+ * lent memory. */
 void channel_prepare(struct channel *c, bool outgoing)
 {
     static const struct frame_memory nothing;
@@ -33,7 +31,8 @@ void channel_prepare(struct channel *c, bool outgoing)
     atomic_store(&c->commands, 0);
     atomic_store(&c->starved, false);
     c->outgoing = c->owned = outgoing;
-    c->user_ended = c->closing = c->refusing = c->end_wanted = c->end_sent = c->dropped = c->zc = false;
+    c->user_ended = c->closing = c->refusing = c->end_wanted = c->end_sent = c->dropped = c->zc =
+        false;
     c->after = AFTER_NOTHING;
     c->fd = -1;
     c->deadline_ns = c->sent = c->moved = c->stall_check_ns = 0;
@@ -71,18 +70,18 @@ void channel_begin_receive(struct channel *c, enum receive_phase phase, void *at
     start_receive(c);
 }
 
-/* Next frame's head, if a slot is free; else channel_pump_receive tries again after a release. */
+/* channel_pump_receive starts it: after what is to be sent, which somebody waits for. */
 static void next_head(struct channel *c)
 {
     c->phase = STREAM_HEAD;
     c->receive_left = c->receive_want = sizeof(struct wire_head);
     c->receive.try_first = false;
-    channel_pump_receive(c);
 }
 
 void channel_pump_receive(struct channel *c)
 {
-    if (c->phase != STREAM_HEAD || c->receive.active || c->dropped || c->receive_left != c->receive_want)
+    if (c->phase != STREAM_HEAD || c->receive.active || c->dropped ||
+        c->receive_left != c->receive_want)
         return;
     /* Said before the last look: a release after it sees the flag. */
     if (!frame_ring_can_fill(&c->rx)) {
@@ -121,7 +120,8 @@ static void frame_complete(struct channel *c)
         channel_break(c, ECONNABORTED, false, "%s ended the stream: %s", c->peer, sentence);
         return;
     }
-    if (h->type == WIRE_ACTIVATION && wire_check_labels(aux, h->aux_bytes / 4, c->expect.label_classes) < 0) {
+    if (h->type == WIRE_ACTIVATION &&
+        wire_check_labels(aux, h->aux_bytes / 4, c->expect.label_classes) < 0) {
         channel_break(c, EPROTO, true, "%s", err_text());
         return;
     }
@@ -161,8 +161,10 @@ static void end_of_file(struct channel *c)
         return;
     }
     if (c->phase == STREAM_BODY || (c->phase == STREAM_HEAD && had))
-        snprintf(why, sizeof(why), "closed by the peer after %zu of %zu bytes of the %s of frame %llu", had, c->receive_want,
-                 c->phase == STREAM_HEAD ? "head" : "body", (unsigned long long)frame_ring_next(&c->rx));
+        snprintf(why, sizeof(why),
+                 "closed by the peer after %zu of %zu bytes of the %s of frame %llu", had,
+                 c->receive_want, c->phase == STREAM_HEAD ? "head" : "body",
+                 (unsigned long long)frame_ring_next(&c->rx));
     else
         snprintf(why, sizeof(why), "closed by the peer without a clean end");
     channel_lost(c, ECONNRESET, why);
@@ -274,7 +276,8 @@ void channel_notified(struct transport_op *op, struct transport_hold *hold, bool
         channel_count(c, COUNT_ZC_COPIED, 1);
         if (c->zc && c->net->opt.send_zc != NET_ZC_ALWAYS) {
             c->zc = false;
-            log_info("net", "%s: the kernel copies what send_zc sends: plain send from now on", c->peer);
+            log_info("net", "%s: the kernel copies what send_zc sends: plain send from now on",
+                     c->peer);
         }
     }
     if (!c->dropped)
@@ -299,7 +302,8 @@ static void send_complete(struct channel *c)
     }
 }
 
-/* A send that failed says less than what the peer may have said last: that is read first, if it can be. */
+/* A send that failed says less than what the peer may have said last: that is read first, if it
+ * can be. */
 static void send_failed(struct channel *c, int err)
 {
     if (c->send.hold && (err == ENOMEM || err == ENOBUFS || err == EOPNOTSUPP || err == EINVAL)) {
@@ -336,154 +340,4 @@ void channel_send_done(struct transport_op *op, int res)
     else
         send_complete(c);
     channel_pump_send(c);
-}
-
-/* A frame that has begun, either way, must move on. The kernel is asked, since one operation may take a whole frame. */
-void channel_check_stall(struct channel *c, uint64_t now)
-{
-    bool begun = c->send.active || c->phase == STREAM_BODY || c->phase == GREET_AUX ||
-                 (c->phase != RECEIVE_NOTHING && c->receive_left < c->receive_want);
-    uint64_t progress;
-
-    if (!begun || c->dropped || c->moved != c->stall_moved || !c->stall_check_ns) {
-        c->stall_moved = c->moved;
-        c->stall_count = 0;
-        c->stall_check_ns = begun && !c->dropped ? net_after(c->net, c->net->opt.stall_ms / STALL_PARTS) : 0;
-        return;
-    }
-    if (now < c->stall_check_ns)
-        return;
-    progress = socket_progress(c->fd);
-    c->stall_count = progress == c->stall_progress ? c->stall_count + 1 : 0;
-    c->stall_progress = progress;
-    c->stall_check_ns = net_after(c->net, c->net->opt.stall_ms / STALL_PARTS);
-    if (c->stall_count >= STALL_PARTS)
-        channel_lost(c, ETIMEDOUT, "no byte moved in the middle of a frame for too long");
-}
-
-/* A short ERROR frame, if the peer is at the border of a frame; as a listener before the answer, a refusal. */
-static void tell_peer(struct channel *c)
-{
-    int state = atomic_load(&c->state);
-    struct {
-        struct wire_head head;
-        char aux[ANSWER_WIRE_BYTES];
-    } out = {0};
-    struct answer a = {.verdict = ANSWER_REFUSE};
-
-    if (c->fd < 0 || c->send.active || c->send_left)
-        return;
-    if (!c->outgoing && (state == CHANNEL_GREETING || state == CHANNEL_OFFERED)) {
-        wire_head_init(&out.head, WIRE_ANSWER, 0);
-        out.head.aux_bytes = ANSWER_WIRE_BYTES;
-        wire_sentence(a.sentence, sizeof(a.sentence), c->text, sizeof(c->text));
-        answer_encode(&a, out.aux);
-    } else {
-        wire_head_init(&out.head, WIRE_ERROR, 0);
-        wire_sentence(out.aux, WIRE_SENTENCE_MAX, c->text, sizeof(c->text));
-        out.head.aux_bytes = (uint32_t)strlen(out.aux);
-    }
-    if (send(c->fd, &out, sizeof(out.head) + wire_aux_padded(out.head.aux_bytes), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        log_debug("net", "%s: could not be told why: %s", c->peer, strerror(errno));
-}
-
-void channel_break(struct channel *c, int err, bool tell, const char *fmt, ...)
-{
-    int offered = CHANNEL_OFFERED;
-    va_list ap;
-
-    if (c->dropped || c->error)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(c->text, sizeof(c->text), fmt, ap);
-    va_end(ap);
-    c->error = -err;
-    if (tell)
-        tell_peer(c);
-    /* Taken back before the user takes it, or it is the user's to close. */
-    if (!c->owned && atomic_load(&c->state) != CHANNEL_GREETING && !c->refusing)
-        c->owned = !atomic_compare_exchange_strong(&c->state, &offered, STATE_RESERVED);
-    if (c->owned)
-        channel_set_state(c, CHANNEL_FAILED);
-    else
-        log_info("net", "%s: %s", c->peer, c->text);
-    channel_drop(c, AFTER_NOTHING);
-}
-
-void channel_lost(struct channel *c, int err, const char *why)
-{
-    int state = atomic_load(&c->state);
-
-    if (c->outgoing && (state == CHANNEL_CONNECTING || state == CHANNEL_GREETING)) {
-        log_debug("net", "%s: connection lost before the answer: %s", c->peer, why);
-        channel_drop(c, AFTER_PAUSE);
-    } else {
-        channel_break(c, err, err == ETIMEDOUT, "connection to %s lost: %s", c->peer, why);
-    }
-}
-
-/* Ends what runs on the socket. What a send_zc still holds is let go by taking the connection down at once. */
-void channel_drop(struct channel *c, enum after_drop after)
-{
-    static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-    const struct transport_ops *ops = c->net->ops;
-    bool holds = false;
-
-    if (c->dropped)
-        return;
-    c->dropped = true;
-    c->after = after;
-    c->phase = RECEIVE_NOTHING;
-    c->sending = SEND_NOTHING;
-    c->send_left = c->greet_out_bytes = 0;
-    c->lost_error = 0;
-    c->deadline_ns = c->stall_check_ns = 0;
-    if (c->fd >= 0) {
-        for (int i = 0; i < CHANNEL_MAX_SLOTS; i++)
-            holds |= c->hold[i].pending > 0;
-        shutdown(c->fd, SHUT_RDWR);
-        if (holds && connect(c->fd, &nowhere, sizeof(nowhere)) < 0)
-            log_debug("net", "%s: %s", c->peer, strerror(errno));
-    }
-    ops->cancel(c->net->transport, &c->receive);
-    ops->cancel(c->net->transport, &c->send);
-    ops->cancel(c->net->transport, &c->watch);
-}
-
-/* Once the kernel holds nothing of it any more: the socket is closed and the channel moves on. The loop's last look at it:
- * a free or closed channel may be in other hands at once. */
-void channel_settle(struct channel *c)
-{
-    if (!c->dropped || c->receive.active || c->send.active || c->watch.active)
-        return;
-    for (int i = 0; i < CHANNEL_MAX_SLOTS; i++)
-        if (c->hold[i].pending)
-            return;
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
-    c->dropped = false;
-    if (c->closing)
-        channel_set_state(c, STATE_CLOSED);
-    else if (c->after != AFTER_NOTHING)
-        connect_dropped(c, c->after);
-    else if (!c->owned)
-        channel_set_state(c, CHANNEL_FREE);
-}
-
-void channel_try_close(struct channel *c, uint64_t now)
-{
-    int state = atomic_load(&c->state);
-
-    if (c->dropped || state == STATE_CLOSED)
-        return;
-    if (c->fd >= 0 && (state == CHANNEL_ENDED || (state == CHANNEL_OPEN && c->end_wanted)) && !c->lost_error) {
-        c->end_wanted = true;
-        if (!c->end_sent || (state == CHANNEL_OPEN && now < c->deadline_ns))
-            return;
-    }
-    lookup_drop(c->lookup);
-    c->lookup = NULL;
-    c->connecting = CONNECT_IDLE;
-    channel_drop(c, AFTER_NOTHING);
 }

@@ -1,4 +1,5 @@
-/* Attempts to reach the neighbour: look its name up, try its addresses in turn, pause, again, for as long as it takes. */
+/* Attempts to reach the neighbour: look its name up, try its addresses in turn, pause, again, for
+ * as long as it takes. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -12,9 +13,8 @@
 /* Word for word what the system that this one replaces says: scripts look for it. */
 static void pause_and_say(struct channel *c)
 {
-    log_info("net", "Unable to connect to upstream host. Trying again in %g seconds...", c->net->opt.retry_ms / 1000.0);
-    lookup_drop(c->lookup);
-    c->lookup = NULL;
+    log_info("net", "Unable to connect to upstream host. Trying again in %g seconds...",
+             c->net->opt.retry_ms / 1000.0);
     c->connecting = CONNECT_PAUSE;
     c->deadline_ns = net_after(c->net, c->net->opt.retry_ms);
 }
@@ -60,6 +60,8 @@ void connect_step(struct channel *c, uint64_t now)
     if (c->connecting == CONNECT_LOOKUP && lookup_done(c->lookup)) {
         c->address_count = lookup_addresses(c->lookup, c->address);
         c->address_next = 0;
+        lookup_drop(c->lookup);
+        c->lookup = NULL;
         if (!c->address_count)
             log_debug("net", "%s: no such host", c->host);
         try_next_address(c);

@@ -1,7 +1,8 @@
 /*
- * The insides that net.c (loop, threads, waits), channel.c (frames in and out), greet.c (hello and answer) and connect.c
- * (attempts) share. The loop owns a channel's fields, except: state and commands (atomic), the rings' counters, and what the
- * user writes before a command that says so.
+ * The insides that net.c (loop, threads, waits), channel.c (frames in and out), ending.c, greet.c
+ * (hello and answer) and connect.c (attempts) share. The loop owns a channel's fields, except:
+ * state and commands (atomic), the rings' counters, and what the user writes before a command that
+ * says so.
  */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -59,16 +60,16 @@ struct channel {
     struct net *net;
     _Atomic int state;
     _Atomic unsigned commands;
-    _Atomic bool starved;   /* no free rx slot: the next release must wake the loop */
-    bool user_ended;        /* the user's own */
-    bool owned;             /* the user holds it and will close it */
+    _Atomic bool starved; /* no free rx slot: the next release must wake the loop */
+    bool user_ended;      /* the user's own */
+    bool owned;           /* the user holds it and will close it */
     bool outgoing, closing, refusing, end_wanted, end_sent;
-    bool dropped;           /* the socket was shut down; its operations are running out */
+    bool dropped; /* the socket was shut down; its operations are running out */
     enum after_drop after;
     int fd;
     uint64_t offer_number;
-    uint64_t deadline_ns;   /* of hello, connect attempt, pause, drain or a lost send; 0: none */
-    int lost_error;         /* a send failed: the peer's last words may still be on their way */
+    uint64_t deadline_ns; /* of hello, connect attempt, pause, drain or a lost send; 0: none */
+    int lost_error;       /* a send failed: the peer's last words may still be on their way */
 
     struct frame_ring tx, rx;
     struct wire_expect expect;
@@ -82,7 +83,7 @@ struct channel {
     enum send_kind sending;
     char *send_at;
     size_t send_left;
-    uint64_t sent;          /* frames of tx that have been sent whole; freed follows it */
+    uint64_t sent; /* frames of tx that have been sent whole; freed follows it */
     bool zc;
     struct transport_hold hold[CHANNEL_MAX_SLOTS];
 
@@ -101,7 +102,8 @@ struct channel {
     _Atomic uint64_t count[COUNT_COUNT]; /* written by the loop alone, read by anybody */
 
     int error;
-    char trying[SOCKET_TEXT_BYTES], peer[288], text[CHANNEL_TEXT_BYTES], fail_text[WIRE_SENTENCE_MAX];
+    char trying[SOCKET_TEXT_BYTES], peer[288], text[CHANNEL_TEXT_BYTES],
+        fail_text[WIRE_SENTENCE_MAX];
     _Alignas(64) char greet_in[GREET_BYTES];
     _Alignas(64) char greet_out[GREET_BYTES];
     size_t greet_out_bytes; /* > 0: to be sent before anything else */
@@ -112,7 +114,9 @@ struct net {
     const struct transport_ops *ops;
     struct transport *transport;
     struct channel *channel;
-    int nchannel; /* the first opt.max_channels may be connections to us */
+    int nchannel;
+    _Atomic int used; /* channels from here on have never been touched */
+    int incoming;     /* connections to us: at most opt.max_channels */
     uint64_t next_offer;
     struct socket_tuning tune;
 
@@ -125,6 +129,7 @@ struct net {
     struct wake user_wake; /* thread mode: the user sleeps on it */
     uint32_t user_seen;
     _Atomic bool stop, quit;
+    _Atomic uint64_t calls;
     bool dirty; /* this turn changed something that the user may wait for */
 
     pthread_t thread;
@@ -140,7 +145,8 @@ static inline void channel_count(struct channel *c, enum channel_count which, ui
 }
 
 /* net.c */
-struct channel *net_free_channel(struct net *n, bool outgoing); /* RESERVED and prepared; NULL: none is free */
+struct channel *net_free_channel(struct net *n,
+                                 bool outgoing); /* RESERVED and prepared; NULL: none is free */
 
 /* One turn of the loop: at most timeout_ns (-1: for ever). Whoever drives the loop calls it. */
 void net_turn(struct net *n, int64_t timeout_ns);
@@ -153,18 +159,23 @@ void channel_begin_receive(struct channel *c, enum receive_phase phase, void *at
 void channel_begin_stream(struct channel *c);
 void channel_pump_receive(struct channel *c);
 void channel_pump_send(struct channel *c);
-void channel_check_stall(struct channel *c, uint64_t now);
 void channel_receive_done(struct transport_op *op, int res);
 void channel_send_done(struct transport_op *op, int res);
 void channel_notified(struct transport_op *op, struct transport_hold *hold, bool copied);
 void channel_set_state(struct channel *c, int state);
 
-/* Ends it with a sentence for the user, and if told, for the peer too. The socket runs out of operations and is closed. */
-void channel_break(struct channel *c, int err, bool tell, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* ending.c: how a channel ends. */
+void channel_check_stall(struct channel *c, uint64_t now);
+
+/* Ends it with a sentence for the user, and if told, for the peer too. The socket runs out of
+ * operations and is closed. */
+void channel_break(struct channel *c, int err, bool tell, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 void channel_drop(struct channel *c, enum after_drop after);
 void channel_settle(struct channel *c);
 
-/* The connection is gone, whoever's fault: an attempt is made again, a stream breaks with the sentence. */
+/* The connection is gone, whoever's fault: an attempt is made again, a stream breaks with the
+ * sentence. */
 void channel_lost(struct channel *c, int err, const char *why);
 
 /* Closing, as far as it goes now. */

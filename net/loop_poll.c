@@ -1,4 +1,5 @@
-/* The transport of kernels and containers that refuse io_uring: poll and nonblocking send and recv. */
+/* The transport of kernels and containers that refuse io_uring: poll and nonblocking send and
+ * recv. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -14,12 +15,14 @@ enum kind { RECEIVE, SEND, WATCH };
 enum { ATTEMPTS_A_TURN = 64 };
 
 struct transport {
+    struct transport_stats stats;
     struct transport_op **op; /* the active ones, in no order */
     struct pollfd *fd;        /* of the same index */
     int nop, room;
 };
 
-static int poll_open(struct transport **out, const struct transport_setup *setup, char *said, size_t said_bytes)
+static int poll_open(struct transport **out, const struct transport_setup *setup, char *said,
+                     size_t said_bytes)
 {
     struct transport *t = calloc(1, sizeof(*t));
 
@@ -103,6 +106,7 @@ static bool attempt(struct transport *t, struct transport_op *op)
 
     op->try_first = false;
     do {
+        t->stats.calls++;
         n = op->kind == SEND ? send(op->fd, op->buf, op->bytes, MSG_DONTWAIT | MSG_NOSIGNAL)
                              : recv(op->fd, op->buf, op->bytes, MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
@@ -112,7 +116,8 @@ static bool attempt(struct transport *t, struct transport_op *op)
     return true;
 }
 
-/* What needs no waiting, up to a bound: timers and other connections want their turn too. True if something was done. */
+/* What needs no waiting, up to a bound: timers and other connections want their turn too. True if
+ * something was done. */
 static bool attempt_all(struct transport *t)
 {
     int did = 0;
@@ -139,10 +144,14 @@ static int poll_turn(struct transport *t, int64_t timeout_ns)
         return 0;
     for (int i = 0; i < t->nop; i++)
         t->fd[i] = (struct pollfd){.fd = t->op[i]->fd, .events = t->op[i]->events};
+    t->stats.calls++;
     ready = ppoll(t->fd, (nfds_t)t->nop, timeout_ns < 0 ? NULL : &ts, NULL);
     if (ready < 0)
-        return errno == EINTR ? 0 : err_set(errno, "poll of %d descriptors: %s", t->nop, strerror(errno));
-    /* Downwards: finish() moves the last one, which was looked at already, and new ones are added behind it. */
+        return errno == EINTR
+                   ? 0
+                   : err_set(errno, "poll of %d descriptors: %s", t->nop, strerror(errno));
+    /* Downwards: finish() moves the last one, which was looked at already, and new ones are added
+     * behind it. */
     for (int i = t->nop - 1; i >= 0 && ready > 0; i--) {
         struct transport_op *op = t->op[i];
         short revents = t->fd[i].revents;

@@ -1,6 +1,7 @@
 /*
- * The transport of choice: io_uring. What the kernel offers is probed when it is opened; everything works, with more system
- * calls, from Linux 5.10 on. Compiled only where liburing's header is there.
+ * The transport of choice: io_uring. What the kernel offers is probed when it is opened;
+ * everything works, with more system calls, from Linux 5.10 on. Compiled only where liburing's
+ * header is there.
  */
 #include "net/transport.h"
 
@@ -36,12 +37,15 @@
 enum { ENTRIES = 128, CQE_BATCH = 32 };
 
 struct transport {
+    struct transport_stats stats;
     struct io_uring ring;
-    bool defer;       /* IORING_SETUP_DEFER_TASKRUN: completions appear only when asked for */
-    bool zc;          /* send_zc that reports whether the kernel copied */
+    bool defer;      /* IORING_SETUP_DEFER_TASKRUN: completions appear only when asked for */
+    bool poll_first; /* a head that is waited for is not there yet: no first attempt */
+    bool zc;         /* send_zc that reports whether the kernel copied */
 };
 
-/* A completion's user_data: an op's address, or a hold's address | HOLD_BIT; these two are nobody's. */
+/* A completion's user_data: an op's address, or a hold's address | HOLD_BIT; these two are
+ * nobody's. */
 enum { HOLD_BIT = 1, NOBODY = 0 };
 
 static long read_number(const char *path, const char *key)
@@ -67,41 +71,56 @@ static int setup_error(int err)
     struct rlimit memlock = {0, 0};
 
     if (disabled == 2 || (disabled == 1 && geteuid() != 0))
-        return err_set(err, "io_uring is refused (%s): kernel.io_uring_disabled is %ld: sysctl kernel.io_uring_disabled=0 allows it",
+        return err_set(err,
+                       "io_uring is refused (%s): kernel.io_uring_disabled is %ld: sysctl "
+                       "kernel.io_uring_disabled=0 allows it",
                        strerror(err), disabled);
-    if (read_number("/proc/self/status", "Seccomp:") > 0 && (err == EPERM || err == ENOSYS || err == EACCES))
-        return err_set(err, "io_uring is refused (%s) by this container's seccomp filter: run it with "
-                            "--security-opt seccomp=PROFILE that allows io_uring_setup, _enter and _register", strerror(err));
+    if (read_number("/proc/self/status", "Seccomp:") > 0 &&
+        (err == EPERM || err == ENOSYS || err == EACCES))
+        return err_set(
+            err,
+            "io_uring is refused (%s) by this container's seccomp filter: run it with "
+            "--security-opt seccomp=PROFILE that allows io_uring_setup, _enter and _register",
+            strerror(err));
     if (err == ENOMEM) {
         getrlimit(RLIMIT_MEMLOCK, &memlock);
-        return err_set(err, "io_uring is refused (%s): the limit of locked memory is %llu KiB: raise it (ulimit -l, --ulimit memlock=-1)",
+        return err_set(err,
+                       "io_uring is refused (%s): the limit of locked memory is %llu KiB: raise it "
+                       "(ulimit -l, --ulimit memlock=-1)",
                        strerror(err), (unsigned long long)memlock.rlim_cur / 1024);
     }
     if (err == ENOSYS)
-        return err_set(err, "io_uring is not in this kernel (%s): use one with CONFIG_IO_URING, 5.10 or later", strerror(err));
+        return err_set(
+            err, "io_uring is not in this kernel (%s): use one with CONFIG_IO_URING, 5.10 or later",
+            strerror(err));
     return err_set(err, "io_uring is refused: %s", strerror(err));
 }
 
-/* From the newest setup to the oldest. Another thread than the opener's may submit, unless the loop has its own. */
-static int setup_ring(struct transport *t, const struct transport_setup *setup, const char **flags_text)
+/* From the newest setup to the oldest. Another thread than the opener's may submit, unless the
+ * loop has its own. */
+static int setup_ring(struct transport *t, const struct transport_setup *setup,
+                      const char **flags_text)
 {
     const struct {
         unsigned flags;
         const char *text;
         bool own_thread;
     } tries[] = {
-        {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, "SINGLE_ISSUER, DEFER_TASKRUN", true},
+        {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, "SINGLE_ISSUER, DEFER_TASKRUN",
+         true},
         {IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN", false},
         {0, "no flags", false},
     };
     int r = -EINVAL;
 
-    for (size_t i = setup->old_kernel ? 2 : 0; i < sizeof(tries) / sizeof(tries[0]) && r == -EINVAL; i++) {
+    for (size_t i = setup->old_kernel ? 2 : 0; i < sizeof(tries) / sizeof(tries[0]) && r == -EINVAL;
+         i++) {
         struct io_uring_params p = {.flags = tries[i].flags};
         if (tries[i].own_thread && !setup->own_thread)
             continue;
         r = io_uring_queue_init_params(ENTRIES, &t->ring, &p);
         t->defer = tries[i].flags & IORING_SETUP_DEFER_TASKRUN;
+        t->poll_first = tries[i].flags != 0; /* all of 5.19 */
         *flags_text = tries[i].text;
     }
     if (r == 0 && setup->old_kernel)
@@ -112,7 +131,8 @@ static int setup_ring(struct transport *t, const struct transport_setup *setup, 
 /* False if an operation that this file uses is missing; sets t->zc. */
 static bool probe_ops(struct transport *t, bool old_kernel)
 {
-    static const int needed[] = {IORING_OP_SEND, IORING_OP_RECV, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL};
+    static const int needed[] = {IORING_OP_SEND, IORING_OP_RECV, IORING_OP_POLL_ADD,
+                                 IORING_OP_ASYNC_CANCEL};
     struct io_uring_probe *p = io_uring_get_probe_ring(&t->ring);
     bool all = p != NULL;
     struct utsname u;
@@ -123,12 +143,14 @@ static bool probe_ops(struct transport *t, bool old_kernel)
     /* send_zc reports copies, without which one cannot know that it only costs, since 6.2. */
     if (uname(&u) == 0)
         sscanf(u.release, "%d.%d", &major, &minor);
-    t->zc = all && !old_kernel && io_uring_opcode_supported(p, IORING_OP_SEND_ZC) && (major > 6 || (major == 6 && minor >= 2));
+    t->zc = all && !old_kernel && io_uring_opcode_supported(p, IORING_OP_SEND_ZC) &&
+            (major > 6 || (major == 6 && minor >= 2));
     io_uring_free_probe(p);
     return all;
 }
 
-static int uring_open(struct transport **out, const struct transport_setup *setup, char *said, size_t said_bytes)
+static int uring_open(struct transport **out, const struct transport_setup *setup, char *said,
+                      size_t said_bytes)
 {
     struct transport *t = calloc(1, sizeof(*t));
     const char *flags_text = "";
@@ -144,7 +166,8 @@ static int uring_open(struct transport **out, const struct transport_setup *setu
     if (!probe_ops(t, setup->old_kernel) || !(t->ring.features & IORING_FEAT_FAST_POLL)) {
         io_uring_queue_exit(&t->ring);
         free(t);
-        return err_set(ENOSYS, "this kernel's io_uring is too old for sockets: it takes 5.7, better 5.10");
+        return err_set(ENOSYS,
+                       "this kernel's io_uring is too old for sockets: it takes 5.7, better 5.10");
     }
     snprintf(said, said_bytes, "io_uring (%s%s)", flags_text, t->zc ? ", send_zc" : "");
     *out = t;
@@ -175,13 +198,16 @@ static void mark_started(struct transport_op *op)
     op->active = true;
 }
 
-/* MSG_WAITALL is honoured from 5.18 (receive) and 5.19 (send); older kernels give short ones, and the channel goes on. */
+/* MSG_WAITALL is honoured from 5.18 (receive) and 5.19 (send); older kernels give short ones, and
+ * the channel goes on. */
 static void uring_receive(struct transport *t, struct transport_op *op)
 {
     struct io_uring_sqe *sqe = take_sqe(t);
 
     mark_started(op);
     io_uring_prep_recv(sqe, op->fd, op->buf, op->bytes, op->whole ? MSG_WAITALL : 0);
+    if (t->poll_first && !op->whole)
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     io_uring_sqe_set_data(sqe, op);
 }
 
@@ -192,7 +218,8 @@ static void uring_send(struct transport *t, struct transport_op *op)
     mark_started(op);
     if (op->hold) {
         op->hold->op = op;
-        io_uring_prep_send_zc(sqe, op->fd, op->buf, op->bytes, MSG_WAITALL | MSG_NOSIGNAL, IORING_SEND_ZC_REPORT_USAGE);
+        io_uring_prep_send_zc(sqe, op->fd, op->buf, op->bytes, MSG_WAITALL | MSG_NOSIGNAL,
+                              IORING_SEND_ZC_REPORT_USAGE);
         io_uring_sqe_set_data64(sqe, (uintptr_t)op->hold | HOLD_BIT);
     } else {
         io_uring_prep_send(sqe, op->fd, op->buf, op->bytes, MSG_WAITALL | MSG_NOSIGNAL);
@@ -255,6 +282,8 @@ static int enter(struct transport *t, int64_t timeout_ns)
 
     if (io_uring_cq_ready(&t->ring))
         timeout_ns = 0;
+    if (timeout_ns || t->defer || io_uring_sq_ready(&t->ring))
+        t->stats.calls++;
     if (timeout_ns == 0)
         return t->defer ? io_uring_submit_and_get_events(&t->ring) : io_uring_submit(&t->ring);
     if (timeout_ns < 0)
@@ -270,7 +299,8 @@ static int uring_turn(struct transport *t, int64_t timeout_ns)
 
     if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
         return err_set(-r, "io_uring_enter: %s", strerror(-r));
-    /* Copied before they are handed on: done() may submit, and the kernel may then write where they stood. */
+    /* Copied before they are handed on: done() may submit, and the kernel may then write where
+     * they stood. */
     while ((n = io_uring_peek_batch_cqe(&t->ring, cqe, CQE_BATCH)) > 0) {
         struct io_uring_cqe copy[CQE_BATCH];
         for (unsigned i = 0; i < n; i++)
@@ -300,7 +330,8 @@ const struct transport_ops transport_uring = {
 
 #include "base/err.h"
 
-static int no_uring(struct transport **t, const struct transport_setup *setup, char *said, size_t said_bytes)
+static int no_uring(struct transport **t, const struct transport_setup *setup, char *said,
+                    size_t said_bytes)
 {
     return err_set(ENOSYS, "this build has no io_uring: install liburing's header and build again");
 }

@@ -1,6 +1,7 @@
 /*
- * The loop: one turn looks at every channel's commands, rings and timers, then waits in the transport, the one place that
- * waits. Who calls it, the user's waits or a thread of its own, is decided when the net is opened.
+ * The loop: one turn looks at every channel's commands, rings and timers, then waits in the
+ * transport, the one place that waits. Who calls it, the user's waits or a thread of its own, is
+ * decided when the net is opened.
  */
 #include "net/net.h"
 
@@ -65,17 +66,20 @@ static void watch_done(struct transport_op *op, int res)
         channel_break(c, ECONNRESET, false, "%s left before it was answered", c->peer);
 }
 
+/* The loop looks at the first `used` channels only: the lowest free one is taken. Outgoing ones
+ * have places of their own. */
 struct channel *net_free_channel(struct net *n, bool outgoing)
 {
-    int from = outgoing ? n->nchannel - 1 : 0, step = outgoing ? -1 : 1, count = outgoing ? n->nchannel : n->opt.max_channels;
-
-    for (int i = from; count-- > 0; i += step) {
-        int state = CHANNEL_FREE;
-        if (atomic_compare_exchange_strong(&n->channel[i].state, &state, STATE_RESERVED)) {
-            channel_prepare(&n->channel[i], outgoing);
-            n->channel[i].watch = (struct transport_op){.done = watch_done};
-            return &n->channel[i];
-        }
+    for (int i = 0; i < n->nchannel; i++) {
+        struct channel *c = &n->channel[i];
+        int state = CHANNEL_FREE, used = atomic_load(&n->used);
+        if (!atomic_compare_exchange_strong(&c->state, &state, STATE_RESERVED))
+            continue;
+        while (used <= i && !atomic_compare_exchange_weak(&n->used, &used, i + 1))
+            continue;
+        channel_prepare(c, outgoing);
+        c->watch = (struct transport_op){.done = watch_done};
+        return c;
     }
     return NULL;
 }
@@ -84,7 +88,8 @@ struct channel *net_free_channel(struct net *n, bool outgoing)
 static void accept_one(struct net *n, struct channel *c)
 {
     struct socket_address a = {.bytes = sizeof(a.addr)};
-    int fd = accept4(n->listen.fd, (struct sockaddr *)&a.addr, &a.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(n->listen.fd, (struct sockaddr *)&a.addr, &a.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0) {
         if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
@@ -94,6 +99,7 @@ static void accept_one(struct net *n, struct channel *c)
         atomic_store(&c->state, CHANNEL_FREE);
         return;
     }
+    n->incoming++;
     socket_tune(fd, &n->tune, true);
     c->fd = fd;
     socket_text(c->peer, &a);
@@ -115,13 +121,10 @@ static void listen_done(struct transport_op *op, int res)
 static void pump_listen(struct net *n, uint64_t now)
 {
     int fd = atomic_load(&n->listen_fd);
-    bool room = false;
 
     if (fd < 0 || n->listen.active || now < n->accept_again_ns || atomic_load(&n->quit))
         return;
-    for (int i = 0; i < n->opt.max_channels && !room; i++)
-        room = atomic_load(&n->channel[i].state) == CHANNEL_FREE;
-    if (!room)
+    if (n->incoming >= n->opt.max_channels)
         return;
     n->listen.fd = fd;
     n->listen.events = POLLIN;
@@ -164,7 +167,8 @@ static void check_deadline(struct channel *c, uint64_t now)
     else if (c->refusing)
         channel_drop(c, AFTER_NOTHING);
     else if (!c->outgoing && atomic_load(&c->state) == CHANNEL_GREETING)
-        channel_break(c, ETIMEDOUT, true, "no hello within %g seconds", c->net->opt.hello_ms / 1000.0);
+        channel_break(c, ETIMEDOUT, true, "no hello within %g seconds",
+                      c->net->opt.hello_ms / 1000.0);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -172,14 +176,15 @@ static uint64_t sooner(uint64_t a, uint64_t b)
     return b && b < a ? b : a;
 }
 
-/* All that one channel can do now. Returns when it wants to be looked at again, whatever happens. */
+/* All that one channel can do now. Returns when it wants another look, whatever happens. */
 static uint64_t pump(struct channel *c, uint64_t now)
 {
     int state = atomic_load(&c->state);
     unsigned commands = atomic_load_explicit(&c->commands, memory_order_acquire);
     uint64_t next;
 
-    if (state == CHANNEL_FREE || state == STATE_CLOSED || (state == STATE_RESERVED && !commands && !c->dropped))
+    if (state == CHANNEL_FREE || state == STATE_CLOSED ||
+        (state == STATE_RESERVED && !commands && !c->dropped))
         return UINT64_MAX;
     if (commands)
         obey(c, atomic_exchange(&c->commands, 0));
@@ -188,12 +193,12 @@ static uint64_t pump(struct channel *c, uint64_t now)
     check_deadline(c, now);
     if (c->closing)
         channel_try_close(c, now);
-    channel_pump_receive(c);
     channel_pump_send(c);
+    channel_pump_receive(c);
     channel_check_stall(c, now);
     next = sooner(sooner(UINT64_MAX, c->deadline_ns), c->stall_check_ns);
     if (c->dropped) {
-        channel_settle(c); /* and not touched after it */
+        channel_settle(c);    /* and not touched after it */
         return now + 1000000; /* whatever it has become wants another look */
     }
     return next;
@@ -205,7 +210,7 @@ static int64_t pump_all(struct net *n)
 
     if (!n->event.active && !atomic_load(&n->quit))
         n->ops->watch(n->transport, &n->event);
-    for (int i = 0; i < n->nchannel; i++) {
+    for (int i = 0; i < atomic_load(&n->used); i++) {
         uint64_t when = pump(&n->channel[i], now);
         next = when < next ? when : next;
     }
@@ -228,6 +233,8 @@ static void turn(struct net *n, int64_t timeout_ns)
     else if (next >= 0 && (timeout_ns < 0 || next < timeout_ns))
         timeout_ns = next;
     r = n->ops->turn(n->transport, timeout_ns);
+    atomic_store_explicit(&n->calls, ((struct transport_stats *)n->transport)->calls,
+                          memory_order_relaxed);
     if (sleeping)
         wake_awake(&n->loop_wake);
     if (r < 0) {
@@ -256,7 +263,7 @@ static bool all_idle(struct net *n)
     return true;
 }
 
-/* The kernel lets go of everything; only then is the memory of channels and rings anybody else's. */
+/* The kernel lets go of everything; only then is the memory anybody else's. */
 static void wind_up(struct net *n)
 {
     atomic_store(&n->quit, true);
@@ -335,7 +342,7 @@ static int start_thread(struct net *n)
         r = atomic_load(&n->started);
         if (r)
             break;
-        wake_wait(&n->user_wake, ticket, -1, 0);
+        wake_wait(&n->user_wake, ticket, -1);
     }
     if (r < 0) {
         pthread_join(thread, NULL);
@@ -365,14 +372,16 @@ int net_open(struct net **out, const struct net_options *opt)
     if (r < 0) {
         free(n->channel);
         free(n);
-        return err_set(-r, "no memory or descriptor for %d connections: %s", opt->max_channels, strerror(-r));
+        return err_set(-r, "no memory or descriptor for %d connections: %s", opt->max_channels,
+                       strerror(-r));
     }
     memset(n->channel, 0, (size_t)n->nchannel * sizeof(*n->channel));
     for (int i = 0; i < n->nchannel; i++) {
         n->channel[i].net = n;
         n->channel[i].fd = -1;
     }
-    n->event = (struct transport_op){.done = event_done, .fd = n->loop_wake.event_fd, .events = POLLIN};
+    n->event =
+        (struct transport_op){.done = event_done, .fd = n->loop_wake.event_fd, .events = POLLIN};
     n->listen = (struct transport_op){.done = listen_done, .fd = -1};
     r = opt->thread ? start_thread(n) : open_transport(n);
     if (r < 0) {

@@ -1,7 +1,8 @@
 /*
- * The network side of a node: one loop that owns the io_uring (or poll set), the listening socket and all connections
- * (channel.h). It runs inside the calls that wait (net_wait, channel_wait_*), or in a thread of its own (options.thread);
- * what its user writes is the same. One thread uses a net and its channels; net_stop alone may come from anywhere.
+ * The network side of a node: one loop that owns the io_uring (or poll set), the listening socket
+ * and all connections (channel.h). It runs inside the calls that wait (net_wait, channel_wait_*),
+ * or in a thread of its own (options.thread); what its user writes is the same. One thread uses a
+ * net and its channels; net_stop alone may come from anywhere.
  *
  *     struct net_options opt = net_options_default();
  *     struct net *net;
@@ -23,7 +24,7 @@
  *             if (channel_wait_slot(c, -1) < 0) break;              // for the answer
  *             h = channel_tx_head(c); wire_head_init(...); ... fill channel_tx_payload(c) ...
  *             channel_publish(c);                                   // goes out at once
- *             channel_release(c);                                   // slot of frame n is free again
+ *             channel_release(c);                                   // frame n's slot is free again
  *             n++;
  *         }                                                         // -ENODATA: the clean end
  *         channel_close(c);
@@ -43,18 +44,26 @@ enum net_transport { NET_AUTO, NET_URING, NET_POLL, NET_TRANSPORT_COUNT };
 enum net_zc { NET_ZC_AUTO, NET_ZC_NEVER, NET_ZC_ALWAYS };
 
 struct net_options {
-    enum net_transport transport; /* AUTO: io_uring, else poll, said in one log line; URING: an error where it is refused */
-    bool thread;                  /* the loop in its own thread, so that transfers go on while the caller computes */
-    int max_channels;             /* at once, in and out; further ones that connect wait or are answered BUSY */
-    int retry_ms;                 /* between attempts to connect: 5000 */
-    int hello_ms;                 /* a connection must have said its hello by then: 5000 */
-    int stall_ms;                 /* a frame that has begun must move on within it: 30000 */
-    int dead_ms;                  /* a peer that no longer answers at all is gone after it: 30000 */
-    int drain_ms;                 /* at a clean end, wait so long for the other side's: 5000 */
-    enum net_zc send_zc;          /* AUTO: where the peer is another machine and the kernel does not copy after all */
-    int socket_buffer;            /* tests: SO_SNDBUF and SO_RCVBUF; 0: the kernel's own tuning */
-    int transfer_max;             /* tests: no single send or receive is longer; 0: no limit */
-    bool old_kernel;              /* tests: use nothing that Linux 5.10 lacks */
+    /* AUTO: io_uring, else poll, said in one log line; URING: an error where it is refused */
+    enum net_transport transport;
+
+    /* The loop in its own thread, so that transfers go on while the caller computes. A frame then
+     * takes two switches of threads more each way: only where processors are idle. */
+    bool thread;
+
+    int max_channels; /* connections to us at once; who comes later waits until there is a place */
+    int retry_ms;     /* between attempts to connect: 5000 */
+    int hello_ms;     /* a connection must have said its hello by then: 5000 */
+    int stall_ms;     /* a frame that has begun must move on within it: 30000 */
+    int dead_ms;      /* a peer that no longer answers at all is gone after it: 30000 */
+    int drain_ms;     /* at a clean end, wait so long for the other side's: 5000 */
+
+    /* AUTO: where the peer is another machine and the kernel does not copy after all */
+    enum net_zc send_zc;
+
+    int socket_buffer; /* tests: SO_SNDBUF and SO_RCVBUF; 0: the kernel's own tuning */
+    int transfer_max;  /* tests: no single send or receive is longer; 0: no limit */
+    bool old_kernel;   /* tests: use nothing that Linux 5.10 lacks */
 };
 struct net_options net_options_default(void);
 
@@ -79,17 +88,20 @@ const char *net_transport_text(const struct net *n);
 int net_listen(struct net *n, const char *address, int port);
 int net_port(const struct net *n);
 
-/* A channel whose hello has come and that waits for channel_accept or channel_refuse: the longest-waiting first; NULL: none. */
+/* A channel whose hello has come and that waits for channel_accept or channel_refuse: the
+ * longest-waiting first; NULL: none. */
 struct channel *net_offered(struct net *n);
 
-/* Until something changed on any channel (a frame, a slot, an offer, an end): 1; timeout_ms passed (-1: never): 0;
- * stopped: -EINTR; the loop itself broke: -errno and a sentence. May return 1 for nothing: look, then wait again. */
+/* Until something changed on any channel (a frame, a slot, an offer, an end): 1; timeout_ms passed
+ * (-1: never): 0; stopped: -EINTR; the loop itself broke: -errno and a sentence. May return 1 for
+ * nothing: look, then wait again. */
 int net_wait(struct net *n, int timeout_ms);
 
-/* Moves on what can move without waiting; for long computations where the loop has no thread of its own. */
+/* Moves on what can move without waiting; for long computations where the loop has no thread of
+ * its own. */
 void net_progress(struct net *n);
 
-/* "HOST:PORT", "[v6]:PORT", "HOST" or ":PORT" into its parts; what is missing is left as it was. -EINVAL and a sentence. */
-int net_parse_address(const char *text, char *host, size_t host_bytes, int *port);
+/* System calls of the loop so far (with io_uring: io_uring_enter), for benches and statistics. */
+uint64_t net_calls(const struct net *n);
 
 #endif

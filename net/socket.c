@@ -1,4 +1,5 @@
-/* Sockets and names. Everything here returns at once; the one thing that may take seconds has its own thread. */
+/* Sockets and names. Everything here returns at once; the one thing that may take seconds has its
+ * own thread. */
 #include "net/socket.h"
 
 #include <arpa/inet.h>
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "net/net.h"
 
 enum { BACKLOG = 128 };
 
@@ -39,13 +39,15 @@ bool socket_is_local(int fd)
     struct sockaddr_storage here = {0}, there = {0};
     socklen_t n = sizeof(here), m = sizeof(there);
 
-    if (getsockname(fd, (struct sockaddr *)&here, &n) < 0 || getpeername(fd, (struct sockaddr *)&there, &m) < 0 ||
-        here.ss_family != there.ss_family)
+    if (getsockname(fd, (struct sockaddr *)&here, &n) < 0 ||
+        getpeername(fd, (struct sockaddr *)&there, &m) < 0 || here.ss_family != there.ss_family)
         return false;
     if (here.ss_family == AF_INET)
-        return ((struct sockaddr_in *)&here)->sin_addr.s_addr == ((struct sockaddr_in *)&there)->sin_addr.s_addr;
-    return here.ss_family == AF_INET6 && memcmp(&((struct sockaddr_in6 *)&here)->sin6_addr,
-                                                &((struct sockaddr_in6 *)&there)->sin6_addr, sizeof(struct in6_addr)) == 0;
+        return ((struct sockaddr_in *)&here)->sin_addr.s_addr ==
+               ((struct sockaddr_in *)&there)->sin_addr.s_addr;
+    return here.ss_family == AF_INET6 &&
+           memcmp(&((struct sockaddr_in6 *)&here)->sin6_addr,
+                  &((struct sockaddr_in6 *)&there)->sin6_addr, sizeof(struct in6_addr)) == 0;
 }
 
 static void set_int(int fd, int level, int name, int value)
@@ -68,7 +70,8 @@ void socket_tune(int fd, const struct socket_tuning *tune, bool connected)
         set_int(fd, SOL_SOCKET, SO_SNDBUF, tune->socket_buffer);
         set_int(fd, SOL_SOCKET, SO_RCVBUF, tune->socket_buffer);
     }
-    /* bbr paces what needs no pacing there: it more than halves the rate of large frames on loopback. */
+    /* bbr paces what needs no pacing there: it more than halves the rate of large frames on
+     * loopback. */
     if (connected && socket_is_local(fd))
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", strlen("cubic"));
 }
@@ -88,7 +91,10 @@ uint64_t socket_progress(int fd)
 
 int socket_listen(const char *address, int *port, const struct socket_tuning *tune)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE},
+                    *list;
     struct sockaddr_storage got;
     socklen_t got_bytes = sizeof(got);
     char service[16];
@@ -97,7 +103,8 @@ int socket_listen(const char *address, int *port, const struct socket_tuning *tu
     snprintf(service, sizeof(service), "%d", *port);
     err = getaddrinfo(*address ? address : NULL, service, &hints, &list);
     if (err)
-        return err_set(EADDRNOTAVAIL, "cannot listen on %s port %d: %s", address, *port, gai_strerror(err));
+        return err_set(EADDRNOTAVAIL, "cannot listen on %s port %d: %s", address, *port,
+                       gai_strerror(err));
     fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
         set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -110,10 +117,12 @@ int socket_listen(const char *address, int *port, const struct socket_tuning *tu
             close(fd);
         freeaddrinfo(list);
         return err_set(err, "cannot listen on %s port %d: %s%s", address, *port, strerror(err),
-                       err == EADDRINUSE ? ": is another node running there? make stop ends it" : "");
+                       err == EADDRINUSE ? ": is another node running there? make stop ends it"
+                                         : "");
     }
     freeaddrinfo(list);
-    *port = ntohs(got.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&got)->sin6_port : ((struct sockaddr_in *)&got)->sin_port);
+    *port = ntohs(got.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&got)->sin6_port
+                                            : ((struct sockaddr_in *)&got)->sin_port);
     return fd;
 }
 
@@ -124,7 +133,8 @@ int socket_connect(const struct socket_address *a, const struct socket_tuning *t
     if (fd < 0)
         return -errno;
     socket_tune(fd, tune, false);
-    if (connect(fd, (const struct sockaddr *)&a->addr, a->bytes) < 0 && errno != EINPROGRESS && errno != EINTR) {
+    if (connect(fd, (const struct sockaddr *)&a->addr, a->bytes) < 0 && errno != EINPROGRESS &&
+        errno != EINTR) {
         err = errno;
         close(fd);
         return -err;
@@ -132,7 +142,8 @@ int socket_connect(const struct socket_address *a, const struct socket_tuning *t
     return fd;
 }
 
-/* Shared by the loop and the thread that looks up; freed by the last of the two, so that neither waits for the other. */
+/* Shared by the loop and the thread that looks up; freed by the last of the two, so that neither
+ * waits for the other. */
 struct lookup {
     _Atomic int refs, done;
     char host[256], service[16];
@@ -142,7 +153,8 @@ struct lookup {
 
 static void look_up(struct lookup *l, int flags)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags}, *list = NULL;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags},
+                    *list = NULL;
 
     if (getaddrinfo(l->host, l->service, &hints, &list) == 0)
         for (struct addrinfo *i = list; i && l->count < SOCKET_MAX_ADDRESSES; i = i->ai_next) {
@@ -227,37 +239,4 @@ void lookup_drop(struct lookup *l)
     if (l->event_fd >= 0)
         close(l->event_fd);
     free(l);
-}
-
-int net_parse_address(const char *text, char *host, size_t host_bytes, int *port)
-{
-    const char *begin = text, *end, *colon;
-    char *rest;
-    long number;
-
-    if (*text == '[') {
-        begin = text + 1;
-        end = strchr(begin, ']');
-        if (!end || (end[1] && end[1] != ':'))
-            return err_set(EINVAL, "address %s: wanted [v6]:PORT", text);
-        colon = end[1] ? end + 1 : NULL;
-    } else {
-        colon = strchr(text, ':');
-        if (colon && strchr(colon + 1, ':'))
-            colon = NULL; /* a bare IPv6 address */
-        end = colon ? colon : text + strlen(text);
-    }
-    if ((size_t)(end - begin) >= host_bytes)
-        return err_set(EINVAL, "address %s: the host's name is too long", text);
-    if (colon) {
-        number = strtol(colon + 1, &rest, 10);
-        if (*rest || rest == colon + 1 || number < 0 || number > 65535 || colon[1] == '-' || colon[1] == '+')
-            return err_set(EINVAL, "address %s: wanted a port from 0 to 65535 after the colon", text);
-        *port = (int)number;
-    }
-    if (end > begin) {
-        memcpy(host, begin, (size_t)(end - begin));
-        host[end - begin] = 0;
-    }
-    return 0;
 }

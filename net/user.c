@@ -1,6 +1,6 @@
 /*
- * The user's side of a net and its channels: asking, lending, looking, waiting. A wait runs the loop itself, or, where the loop
- * has its own thread, spins shortly and then sleeps until the loop has something to tell.
+ * The user's side of a net and its channels: asking, lending, looking, waiting. A wait runs the
+ * loop itself, or, where the loop has its own thread, sleeps until the loop has something to tell.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,9 +10,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "net/loop.h"
-
-/* Shorter than it takes to sleep and be woken; longer would take the processor from a neighbour on the same machine. */
-enum { SPIN_NS = 20000 };
 
 /* The loop must look at what this thread has just written. */
 static void tell_loop(struct net *n)
@@ -44,7 +41,7 @@ static bool wait_once(struct net *n, uint32_t ticket, uint64_t deadline)
     if (left == 0)
         return false;
     if (n->opt.thread)
-        wake_wait(&n->user_wake, ticket, left, SPIN_NS);
+        wake_wait(&n->user_wake, ticket, left);
     else
         net_turn(n, left);
     return true;
@@ -91,15 +88,21 @@ int net_port(const struct net *n)
     return n->port;
 }
 
+uint64_t net_calls(const struct net *n)
+{
+    return atomic_load_explicit(&n->calls, memory_order_relaxed);
+}
+
 struct channel *net_offered(struct net *n)
 {
     for (;;) {
         struct channel *first = NULL;
         int offered = CHANNEL_OFFERED;
 
-        for (int i = 0; i < n->opt.max_channels; i++) {
+        for (int i = 0; i < atomic_load(&n->used); i++) {
             struct channel *c = &n->channel[i];
-            if (atomic_load(&c->state) == CHANNEL_OFFERED && (!first || c->offer_number < first->offer_number))
+            if (atomic_load(&c->state) == CHANNEL_OFFERED &&
+                (!first || c->offer_number < first->offer_number))
                 first = c;
         }
         if (!first || atomic_compare_exchange_strong(&first->state, &offered, STATE_HELD))
@@ -162,14 +165,15 @@ static void lend(struct channel *c, const struct channel_rings *rings)
     c->expect.aux_max = (uint32_t)rings->rx.aux_max;
 }
 
-int channel_connect(struct channel **out, struct net *n, const char *host, int port, const struct hello *mine,
-                    const struct channel_rings *rings)
+int channel_connect(struct channel **out, struct net *n, const char *host, int port,
+                    const struct hello *mine, const struct channel_rings *rings)
 {
     struct channel *c = net_free_channel(n, true);
 
     *out = c;
     if (!c)
-        return err_set(ENOMEM, "no connection to %s port %d: all %d are in use", host, port, n->nchannel);
+        return err_set(ENOMEM, "no connection to %s port %d: all %d are in use", host, port,
+                       n->nchannel);
     snprintf(c->host, sizeof(c->host), "%s", host);
     snprintf(c->peer, sizeof(c->peer), strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
     c->port = port;
@@ -179,7 +183,8 @@ int channel_connect(struct channel **out, struct net *n, const char *host, int p
     return 0;
 }
 
-/* What stands between the user and what he waits for: 0 nothing; the error of a channel that failed; -EINTR. */
+/* What stands between the user and what he waits for: 0 nothing; the error of a channel that
+ * failed; -EINTR. */
 static int trouble(struct channel *c, int state)
 {
     if (state == CHANNEL_FAILED)
@@ -189,8 +194,10 @@ static int trouble(struct channel *c, int state)
     return net_stopping(c->net) ? stopped() : 0;
 }
 
-/* look: 1 it is there, 0 not yet, -errno. The state is read first: what came before an end is still seen. */
-static int wait_until(struct channel *c, int (*look)(struct channel *c, uint64_t n, int state), uint64_t n, int timeout_ms)
+/* look: 1 it is there, 0 not yet, -errno. The state is read first: what came before an end is
+ * still seen. */
+static int wait_until(struct channel *c, int (*look)(struct channel *c, uint64_t n, int state),
+                      uint64_t n, int timeout_ms)
 {
     uint64_t deadline = UINT64_MAX;
     bool timed = timeout_ms < 0;
@@ -223,7 +230,8 @@ static int look_frame(struct channel *c, uint64_t n, int state)
 {
     if (frame_ring_can_read(&c->rx, n))
         return 1;
-    return state == CHANNEL_ENDED ? err_set(ENODATA, "%s has ended the stream after %llu frames", c->peer, (unsigned long long)n)
+    return state == CHANNEL_ENDED ? err_set(ENODATA, "%s has ended the stream after %llu frames",
+                                            c->peer, (unsigned long long)n)
                                   : 0;
 }
 
@@ -364,7 +372,9 @@ enum channel_state channel_state(const struct channel *c)
 {
     int state = atomic_load(&c->state);
 
-    return state == STATE_HELD ? CHANNEL_OFFERED : state < CHANNEL_STATE_COUNT ? (enum channel_state)state : CHANNEL_FREE;
+    return state == STATE_HELD           ? CHANNEL_OFFERED
+           : state < CHANNEL_STATE_COUNT ? (enum channel_state)state
+                                         : CHANNEL_FREE;
 }
 
 int channel_error(const struct channel *c)
@@ -389,10 +399,15 @@ struct channel_counters channel_counters(const struct channel *c)
     for (int i = 0; i < COUNT_COUNT; i++)
         v[i] = atomic_load_explicit(&c->count[i], memory_order_relaxed);
     return (struct channel_counters){
-        .frames_sent = v[COUNT_FRAMES_SENT], .frames_received = v[COUNT_FRAMES_RECEIVED],
-        .bytes_sent = v[COUNT_BYTES_SENT], .bytes_received = v[COUNT_BYTES_RECEIVED],
-        .sends = v[COUNT_SENDS], .receives = v[COUNT_RECEIVES],
-        .short_sends = v[COUNT_SHORT_SENDS], .short_receives = v[COUNT_SHORT_RECEIVES],
-        .zc_sent = v[COUNT_ZC_SENT], .zc_copied = v[COUNT_ZC_COPIED],
+        .frames_sent = v[COUNT_FRAMES_SENT],
+        .frames_received = v[COUNT_FRAMES_RECEIVED],
+        .bytes_sent = v[COUNT_BYTES_SENT],
+        .bytes_received = v[COUNT_BYTES_RECEIVED],
+        .sends = v[COUNT_SENDS],
+        .receives = v[COUNT_RECEIVES],
+        .short_sends = v[COUNT_SHORT_SENDS],
+        .short_receives = v[COUNT_SHORT_RECEIVES],
+        .zc_sent = v[COUNT_ZC_SENT],
+        .zc_copied = v[COUNT_ZC_COPIED],
     };
 }

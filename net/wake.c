@@ -86,35 +86,10 @@ void wake_awake(struct wake *w)
     atomic_store(&w->sleeping, 0);
 }
 
-static inline void cpu_relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-static bool spin(struct wake *w, uint32_t ticket, int64_t spin_ns)
-{
-    uint64_t start = clock_now_ns();
-
-    do {
-        for (int i = 0; i < 16; i++) {
-            if (atomic_load(&w->epoch) != ticket)
-                return true;
-            cpu_relax();
-        }
-    } while (clock_now_ns() - start < (uint64_t)spin_ns);
-    return false;
-}
-
-bool wake_wait(struct wake *w, uint32_t ticket, int64_t timeout_ns, int64_t spin_ns)
+bool wake_wait(struct wake *w, uint32_t ticket, int64_t timeout_ns)
 {
     uint64_t deadline = timeout_ns < 0 ? UINT64_MAX : clock_now_ns() + (uint64_t)timeout_ns;
 
-    if (spin_ns > 0 && spin(w, ticket, spin_ns))
-        return true;
     while (wake_sleeping(w, ticket)) {
         uint64_t now = clock_now_ns(), left = deadline > now ? deadline - now : 0;
         struct timespec ts = {(time_t)(left / 1000000000), (long)(left % 1000000000)};

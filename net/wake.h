@@ -6,7 +6,7 @@
  *     sleeper                                       poster
  *     ticket = wake_ticket(w);                      move the counter
  *     if (nothing to do)                            wake_post(w);
- *         wake_wait(w, ticket, timeout_ns, spin_ns);
+ *         wake_wait(w, ticket, timeout_ns);
  */
 #ifndef NET_WAKE_H
 #define NET_WAKE_H
@@ -35,9 +35,9 @@ void wake_post_if(struct wake *w, _Atomic bool *wanted);
 /* Async-signal-safe, and always writes event_fd. */
 void wake_force(struct wake *w);
 
-/* Until a post after the ticket was drawn: true. timeout_ns passed (-1: never): false. Spins for
- * spin_ns before it sleeps. */
-bool wake_wait(struct wake *w, uint32_t ticket, int64_t timeout_ns, int64_t spin_ns);
+/* Until a post after the ticket was drawn: true. timeout_ns passed (-1: never): false. It does not
+ * spin first: on two processors shared with neighbours it made a round trip longer by half. */
+bool wake_wait(struct wake *w, uint32_t ticket, int64_t timeout_ns);
 
 /* For a sleeper on event_fd. True: sleep, then call wake_awake; false: something was posted
  * since the ticket. */
