@@ -1,5 +1,6 @@
-/* Frames over real sockets on loopback: every size that matters, both transports, with and without a loop thread, on an old
- * kernel, in pieces, both ways at once, over IPv6, before the listener is there, and the counters. */
+/* Frames over real sockets on loopback: every size that matters, both transports, with and without
+ * a loop thread, on an old kernel, in pieces, both ways at once, over IPv6, before the listener is
+ * there, and the counters. */
 #include "net_pair.h"
 
 #include <fcntl.h>
@@ -56,7 +57,8 @@ struct link {
     struct channel_rings rings;
 };
 
-static void link_open(struct link *l, const struct net_options *opt, const struct pair_shape *shape, const char *host, int port)
+static void link_open(struct link *l, const struct net_options *opt, const struct pair_shape *shape,
+                      const char *host, int port)
 {
     struct hello h = pair_hello(shape);
 
@@ -137,7 +139,8 @@ static void run_sizes(const struct variant *v, const int sizes[], int nsize, int
         if (v->zc == NET_ZC_ALWAYS && n * row * 4 >= 65536)
             assert_true(channel_counters(l.c).zc_sent > 0);
         if (v->transfer_max && row > v->transfer_max)
-            assert_true(channel_counters(l.c).short_sends > 0 && channel_counters(l.c).short_receives > 0);
+            assert_true(channel_counters(l.c).short_sends > 0 &&
+                        channel_counters(l.c).short_receives > 0);
         link_close(&l);
         pair_server_stop(&server);
         if (server.served != 1)
@@ -156,11 +159,13 @@ static void test_small_sizes(void **state)
 
 static void test_large_sizes(void **state)
 {
-    static const int sizes[] = {1 << 20, 4 << 20};
+    static const int sizes[] = {1 << 20, 4 << 20}, through_tiny[] = {1 << 15};
 
     for (int v = 0; v < NVARIANT; v++)
-        if (!variants[v].transfer_max)
-            run_sizes(&variants[v], sizes, variants[v].socket_buffer ? 1 : 2, 2);
+        if (variants[v].socket_buffer)
+            run_sizes(&variants[v], through_tiny, 1, 2);
+        else if (!variants[v].transfer_max)
+            run_sizes(&variants[v], sizes, 2, 2);
 }
 
 static void test_many_both_ways(void **state)
@@ -173,7 +178,8 @@ static void test_many_both_ways(void **state)
 
 static void test_ipv6_and_names(void **state)
 {
-    const char *const where[][2] = {{"::1", "::1"}, {"127.0.0.1", "localhost"}, {"::", "127.0.0.1"}};
+    const char *const where[][2] = {
+        {"::1", "::1"}, {"127.0.0.1", "localhost"}, {"::", "127.0.0.1"}};
 
     for (int i = 0; i < 3; i++)
         for (int v = 0; v < 4; v++) {
@@ -333,29 +339,6 @@ static void test_close_in_the_middle(void **state)
     }
 }
 
-static void test_addresses(void **state)
-{
-    const struct {
-        const char *text, *host;
-        int port, result;
-    } rows[] = {
-        {"10.49.2.2:50008", "10.49.2.2", 50008, 0}, {"[::1]:7", "::1", 7, 0},       {"::1", "::1", 1, 0},
-        {"jetson", "jetson", 1, 0},                 {":5", "before", 5, 0},         {"[fe80::1]", "fe80::1", 1, 0},
-        {"h:70000", "", 0, -EINVAL},                {"h:", "", 0, -EINVAL},         {"h:x", "", 0, -EINVAL},
-        {"[::1:5", "", 0, -EINVAL},                 {"[::1]5", "", 0, -EINVAL},     {"h:-1", "", 0, -EINVAL},
-    };
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char host[32] = "before";
-        int port = 1;
-        assert_int_equal(net_parse_address(rows[i].text, host, sizeof(host), &port), rows[i].result);
-        if (rows[i].result)
-            continue;
-        assert_string_equal(host, rows[i].host);
-        assert_int_equal(port, rows[i].port);
-    }
-}
-
 static void test_port_in_use(void **state)
 {
     struct net_options opt = options(&variants[0]);
@@ -373,7 +356,6 @@ static void test_port_in_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_port_in_use),
         cmocka_unit_test(test_small_sizes),
         cmocka_unit_test(test_large_sizes),
