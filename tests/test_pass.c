@@ -11,96 +11,9 @@
 
 #include <cmocka.h>
 
-#include "tests/chain.h"
-#include "tests/sum_layer.h"
+#include "tests/tiny_models.h"
 
-enum { BATCH = 4, STEPS = 3 };
-
-static struct model *opened(const char *name, int codec)
-{
-    struct model_options opt = model_options_default();
-    struct model *m;
-    opt.codec = codec;
-    if (model_open(&m, name, &opt) < 0)
-        fail_msg("%s", err_text());
-    return m;
-}
-
-static struct model *small(void)
-{
-    return opened("small", 0);
-}
-
-static struct model *residual(void)
-{
-    return residual_model(3, 5, ACT_RELU);
-}
-
-static struct model *residual_smooth(void)
-{
-    return residual_model(3, 5, ACT_SIGMOID);
-}
-
-/* Every kind of layer, VGG's order, few numbers. */
-static struct model *tiny_with(bool units, float dropout)
-{
-    struct tensor in = tensor_f32(4, (int[]){1, 3, 8, 8});
-    struct model *m;
-    CHECK(model_begin(&m, "tiny", &in) == 0);
-    CHECK(model_add(m, conv2d_new(3, 6, 3, 1, 1, true, INIT_VGG), "a") == 0);
-    CHECK(model_add(m, activation_new(ACT_RELU), "b") == 0);
-    CHECK(model_add(m, maxpool_new(2, 2, 0, 0), "c") == 0);
-    if (units)
-        CHECK(codec_add(m, 6, 2) == 0);
-    CHECK(model_add(m, conv2d_new(6, 8, 3, 1, 0, false, INIT_VGG), "d") == 0);
-    CHECK(model_add(m, activation_new(ACT_LEAKY), "e") == 0);
-    CHECK(model_add(m, avgpool_new(3, 3), "f") == 0);
-    CHECK(model_add(m, flatten_new(), "g") == 0);
-    CHECK(model_add(m, linear_new(72, 12, INIT_PYTORCH), "h") == 0);
-    CHECK(model_add(m, activation_new(ACT_SIGMOID), "i") == 0);
-    CHECK(model_add(m, dropout_new(dropout), "j") == 0);
-    CHECK(model_add(m, linear_new(12, 5, INIT_PYTORCH), "k") == 0);
-    m->classes = 5;
-    CHECK(model_finish(m) == 0);
-    return m;
-}
-
-static struct model *tiny(void)
-{
-    return tiny_with(true, 0.5f);
-}
-
-static struct model *tiny_plain(void)
-{
-    return tiny_with(false, 0.5f);
-}
-
-static struct model *tiny_no_dropout(void)
-{
-    return tiny_with(false, 0);
-}
-
-struct batch {
-    float *input;
-    int32_t labels[BATCH];
-};
-
-static struct batch batch_of(const struct chain *c, uint32_t step)
-{
-    const struct model *m = c->model[0];
-    struct batch b = {random_floats(chain_crossing(m, 0, BATCH), 100 + step, -1, 1), {0}};
-    for (int i = 0; i < BATCH; i++)
-        b.labels[i] = (i * 3 + (int)step) % m->classes;
-    return b;
-}
-
-static double step_on_batch(struct chain *c, int n, uint32_t step)
-{
-    struct batch b = batch_of(c, step);
-    double loss = chain_step(c, b.input, b.labels, n, step);
-    guarded_free(b.input);
-    return loss;
-}
+enum { STEPS = 3 };
 
 /* Trains both for a few steps: losses and weights must be the same, bit for bit if limit is 0. */
 static void compare_chains(const char *what, struct chain *got, struct chain *want, double limit)
@@ -117,8 +30,6 @@ static void compare_chains(const char *what, struct chain *got, struct chain *wa
     chain_close(got);
     chain_close(want);
 }
-
-static const struct chain_how train = {.run = RUN_TRAIN, .batch = BATCH, .sgd = {.lr = 0.05f}};
 
 static void test_training_changes_weights(void **state)
 {
@@ -294,25 +205,9 @@ static void test_no_din(void **state)
     device_close(d);
 }
 
-/* An output that nobody lent memory for is there until the next forward. */
-static void test_own_output(void **state)
+static struct model *residual_smooth(void)
 {
-    struct device *d = check_device("auto", 1);
-    chain_build *const models[] = {small, tiny, residual};
-    for (int i = 0; i < 3; i++) {
-        struct chain_how how = train;
-        struct chain *lent = chain_open(models[i], d, &how);
-        how.own_out = true;
-        struct chain *own = chain_open(models[i], d, &how);
-        step_on_batch(lent, BATCH, 0);
-        step_on_batch(own, BATCH, 0);
-        const struct tensor *out = pass_out(own->pass[0][0]);
-        check_same("own output", out->data, lent->act[1][0], tensor_bytes(out));
-        assert_int_equal(tensor_count(out), lent->end_count[1]);
-        chain_close(lent);
-        chain_close(own);
-    }
-    device_close(d);
+    return residual_model(3, 5, ACT_SIGMOID);
 }
 
 static double probe(struct chain *c, const float *input)
@@ -363,92 +258,6 @@ static void test_several_readers(void **state)
     device_close(d);
 }
 
-/* What comes from outside is read and never written: the network may still be sending it.
- * Small's first part ends with an activation, tiny's with a flatten or a dropout that hands the
- * gradient on. */
-static void test_lent_ends(void **state)
-{
-    static const struct {
-        chain_build *build;
-        int cut;
-    } cases[] = {{small, 1}, {small, 3}, {tiny, 12}, {tiny, 15}, {tiny_no_dropout, 10}};
-    struct device *d = check_device("auto", 1);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct chain_how how = train;
-        how.want_din = true;
-        how.ncut = 1;
-        how.cut[0] = cases[i].cut;
-        struct chain *c = chain_open(cases[i].build, d, &how);
-        step_on_batch(c, BATCH, 0);
-        struct batch b = batch_of(c, 0);
-        size_t bytes = c->end_count[1] * sizeof(float);
-        check_same("input", c->act[0][0], b.input, c->end_count[0] * sizeof(float));
-        float *act = guarded(bytes), *dout = random_floats(c->end_count[1], 3, -1, 1);
-        memcpy(act, c->act[1][0], bytes);
-        memcpy(c->grad[1][0], dout, bytes);
-        pass_backward_data(c->pass[0][0]);
-        pass_backward_weights(c->pass[0][0], 1);
-        check_same("activation", c->act[1][0], act, bytes);
-        check_same("gradient", c->grad[1][0], dout, bytes);
-        guarded_free(b.input);
-        guarded_free(act);
-        guarded_free(dout);
-        chain_close(c);
-    }
-    device_close(d);
-}
-
-/* A short batch touches its own rows alone: behind them the ends are still poison. */
-static void test_short_batch(void **state)
-{
-    struct device *d = check_device("auto", 1);
-    struct model *m = tiny();
-    for (int cut = 1; cut < m->nlayer; cut++) {
-        struct chain_how how = train;
-        how.want_din = true;
-        how.ncut = 1;
-        how.cut[0] = cut;
-        struct chain *c = chain_open(tiny, d, &how);
-        step_on_batch(c, BATCH / 2, 0);
-        for (int end = 0; end <= 2; end++) {
-            size_t half = c->end_count[end] / 2, bytes = half * sizeof(float);
-            float *untouched = guarded(bytes);
-            check_same("rows of act", c->act[end][0] + half, untouched, bytes);
-            check_same("rows of grad", c->grad[end][0] + half, untouched, bytes);
-            guarded_free(untouched);
-        }
-        chain_close(c);
-    }
-    model_close(m);
-    device_close(d);
-}
-
-/* What pass_set is told reaches dropout: seed, step and first sample each change the output. */
-static void test_keys(void **state)
-{
-    struct device *d = check_device("auto", 1);
-    struct chain *c = chain_open(tiny_plain, d, &train);
-    struct batch b = batch_of(c, 0);
-    size_t bytes = c->end_count[1] * sizeof(float);
-    float *first = guarded(bytes);
-    static const struct {
-        uint64_t seed, first_sample;
-        uint32_t step;
-    } keys[] = {{1, 0, 0}, {2, 0, 0}, {1, 4, 0}, {1, 0, 1}, {1, 0, 0}};
-    memcpy(c->act[0][0], b.input, c->end_count[0] * sizeof(float));
-    for (int i = 0; i < 5; i++) {
-        pass_set(c->pass[0][0], BATCH, keys[i].seed, keys[i].step, keys[i].first_sample);
-        pass_forward(c->pass[0][0]);
-        if (i == 0)
-            memcpy(first, c->act[1][0], bytes);
-        assert_int_equal(memcmp(first, c->act[1][0], bytes) == 0, i == 0 || i == 4);
-    }
-    guarded_free(b.input);
-    guarded_free(first);
-    chain_close(c);
-    device_close(d);
-}
-
 /* Nothing here but planning: the weights are never touched, so the kernel never gives their
  * pages. */
 static void test_vgg11_memory(void **state)
@@ -483,11 +292,7 @@ int main(void)
         cmocka_unit_test(test_micro_batches),
         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_no_din),
-        cmocka_unit_test(test_own_output),
         cmocka_unit_test(test_several_readers),
-        cmocka_unit_test(test_lent_ends),
-        cmocka_unit_test(test_short_batch),
-        cmocka_unit_test(test_keys),
         cmocka_unit_test(test_vgg11_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
