@@ -23,6 +23,10 @@
 #include "kernels/cpu/pool.h"
 #include "tests/check.h"
 
+#if !__GLIBC_PREREQ(2, 33) /* Ubuntu 20.04 */
+#define mallinfo2 mallinfo
+#endif
+
 enum { MAX_JOBS = 1000 };
 
 struct seen {

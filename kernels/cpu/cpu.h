@@ -8,6 +8,7 @@
 #define KERNELS_CPU_CPU_H
 
 #include "kernels/cpu/pool.h"
+#include "kernels/cpu/shuffle.h"
 #include "kernels/device.h"
 #include "kernels/entries.h"
 

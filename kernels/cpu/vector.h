@@ -6,6 +6,8 @@
 #ifndef KERNELS_CPU_VECTOR_H
 #define KERNELS_CPU_VECTOR_H
 
+#include "kernels/cpu/shuffle.h"
+
 #if defined(ISA_avx512)
 #define VL 16
 #elif defined(ISA_avx2)
