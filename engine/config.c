@@ -160,7 +160,6 @@ int config_read(struct config *c, const struct words *w)
         .upstream = {.port = -1},
         .listen = {.port = -1},
         .inferences = 100,
-        .in_flight = 1,
         .monitor = true,
         .part_file = (const char *const *)w->operand,
         .npart_file = w->noperand,

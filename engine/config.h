@@ -52,7 +52,6 @@ struct config {
     struct address upstream, listen; /* filled where the role has one */
     enum transport transport;
     uint64_t inferences; /* 0: the test split once */
-    int in_flight;
     bool json;
     const char *output; /* NULL: not given */
     bool quiet, verbose, monitor;

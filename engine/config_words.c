@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "engine/number.h"
 
-enum { MAX_BATCH = 1 << 16, MAX_THREADS = 1024, MAX_IN_FLIGHT = 1024 };
+enum { MAX_BATCH = 1 << 16, MAX_THREADS = 1024 };
 static const uint64_t MAX_COUNT = 1000000000;
 
 /* The original's names: which model, which share. Its encoder and decoder units are --codec conv:1
@@ -169,8 +169,6 @@ static int parse_network(struct config *c, enum option o, const char *text)
         return address_parse(&c->upstream, "--upstream", text, 1);
     case OPT_LISTEN:
         return address_parse(&c->listen, "--listen", text, 0);
-    case OPT_IN_FLIGHT:
-        return number_int(&c->in_flight, "--in-flight", text, 1, MAX_IN_FLIGHT);
     case OPT_NO_MONITOR:
         c->monitor = false;
         return 0;

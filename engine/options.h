@@ -45,7 +45,6 @@ enum option {
     OPT_LISTEN,
     OPT_TRANSPORT,
     OPT_INFERENCES,
-    OPT_IN_FLIGHT,
     OPT_JSON,
     OPT_OUTPUT,
     OPT_ENV_FILE,
@@ -65,7 +64,7 @@ struct option_spec {
     const char *arg;      /* what its value is called in the help; NULL: it takes none */
     unsigned commands;    /* 1u << enum command, or-ed */
     enum option_needs needs;
-    const char *help;
+    const char *help, *infer_help; /* infer_help: where infer says something else; else NULL */
 };
 
 struct words {

@@ -100,7 +100,6 @@ static void test_defaults(void **state)
     assert_int_equal(c.threads, 0);
     assert_string_equal(c.isa, "auto");
     assert_int_equal(c.transport, TRANSPORT_AUTO);
-    assert_int_equal(c.in_flight, 1);
     assert_true(!c.json && !c.quiet && !c.verbose && c.monitor);
     config_close(&c);
     must_read(&c, CMD_INFER, "");
@@ -147,12 +146,10 @@ static void test_values(void **state)
     assert_string_equal(c.dataset, "mnist");
     assert_true(!c.monitor && c.quiet && !c.codec);
     config_close(&c);
-    must_read(&c, CMD_INFER,
-              "--inferences 0 --json --output o --suite offload_source --in-flight 4");
+    must_read(&c, CMD_INFER, "--inferences 0 --json --output o --suite aio");
     assert_int_equal(c.inferences, 0);
     assert_true(c.json);
     assert_string_equal(c.output, "o");
-    assert_int_equal(c.in_flight, 4);
     config_close(&c);
     must_read(&c, CMD_MERGE, "a --save c b");
     assert_int_equal(c.npart_file, 2);
@@ -276,7 +273,6 @@ static void test_refusals(void **state)
         {CMD_TRAIN, "--role client --wire-dtype f64", "one of f32, f16"},
         {CMD_TRAIN, "--role client --transport tcp", "one of auto, uring, poll"},
         {CMD_INFER, "--inferences -1", "--inferences"},
-        {CMD_INFER, "--in-flight 2", "role aio has no upstream"},
     };
     for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
         struct config c;

@@ -105,7 +105,8 @@ static void test_refusals(void **state)
         {CMD_TRAIN, "-e 1", "two dashes"},
         {CMD_TRAIN, "--batch 1", "--batch-size, --batches"},
         {CMD_TRAIN, "--m 1", "--model, --momentum, --micro-batches"},
-        {CMD_INFER, "--in 1", "--inferences, --in-flight"},
+        {CMD_INFER, "--d 1", "--dataset, --data-dir, --device"},
+        {CMD_INFER, "--upstream h:1", "infer takes no --upstream"},
         {CMD_TRAIN, "--epochs", "--epochs wants a value (N)"},
         {CMD_TRAIN, "--epochs --quiet", "there is --quiet"},
         {CMD_TRAIN, "--quiet=1", "--quiet takes no value"},
@@ -184,12 +185,43 @@ static void test_table(void **state)
     }
 }
 
+/* The manual page describes each option and each command. */
+static void test_manual(void **state)
+{
+    FILE *f = fopen("docs/sparse-engine.1", "r");
+    static char page[1 << 16];
+    assert_non_null(f);
+    page[fread(page, 1, sizeof(page) - 1, f)] = 0;
+    fclose(f);
+    for (int o = 0; o < OPT_COUNT; o++) {
+        const char *names[] = {option_spec((enum option)o)->name,
+                               option_spec((enum option)o)->alias[0],
+                               option_spec((enum option)o)->alias[1]};
+        for (int i = 0; i < 3 && names[i]; i++) {
+            char want[64];
+            snprintf(want, sizeof(want), "Fl -%s", names[i]);
+            const char *at = strstr(page, want);
+            while (at && !strchr(" \n", at[strlen(want)]))
+                at = strstr(at + 1, want);
+            if (!at)
+                fail_msg("the manual says nothing of --%s", names[i]);
+        }
+    }
+    for (int c = 0; c < CMD_COUNT; c++) {
+        char want[64];
+        snprintf(want, sizeof(want), "\n.It Cm %s\n", command_name((enum command)c));
+        if (!strstr(page, want))
+            fail_msg("the manual says nothing of %s", command_name((enum command)c));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spellings), cmocka_unit_test(test_operands),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_help_word),
         cmocka_unit_test(test_help_text), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_manual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
