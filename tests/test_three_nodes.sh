@@ -54,7 +54,7 @@ good_network() {
 }
 
 bad_network() {
-    "${CC:-cc}" -I"$root" -D_GNU_SOURCE -O2 -o "$work/delay_line" "$root/tests/delay_line.c" || return 1
+    "${CC:-cc}" -I"$root" -D_GNU_SOURCE -O2 -o "$work/delay_line" "$root/tests/tools/delay_line.c" || return 1
     "$work/delay_line" 20 eth0 "${hosts[@]}" >"$work/line" 2>&1 &
     line=$!
     for _ in $(seq 100); do
