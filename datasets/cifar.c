@@ -159,13 +159,7 @@ static const char *const cifar100_name[100] = {
     "willow_tree", "wolf",          "woman",     "worm"};
 
 static const struct cifar_kind cifar10 = {
-    .kind = {.name = "cifar10",
-             .c = 3,
-             .h = 32,
-             .w = 32,
-             .by_default = true,
-             .found = cifar_found,
-             .open = cifar_open},
+    .kind = {.name = "cifar10", .c = 3, .h = 32, .w = 32, .found = cifar_found, .open = cifar_open},
     .folder = {"cifar-10-batches-bin", "cifar10", "."},
     .file = {{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
               "data_batch_5.bin"},

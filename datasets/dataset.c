@@ -47,18 +47,14 @@ static bool same_shape(const struct dataset_kind *k, const struct dataset_want *
     return k->c == want->c && k->h == want->h && k->w == want->w;
 }
 
-/* The model's own data set if it is found; else NULL, and *own is the one that was not. */
-static const struct dataset_kind *find_own(const struct dataset_want *want,
-                                           const struct dataset_kind **own)
+/* The model's own data set: the first of its shape, NULL where there is none. */
+static const struct dataset_kind *own_kind(const struct dataset_want *want)
 {
     const struct dataset_kind *k;
     for (size_t i = 0; (k = kind_at(i)); i++)
-        if (k->by_default && same_shape(k, want)) {
-            *own = k;
-            return k->found(k, want) ? k : NULL;
-        }
-    *own = NULL;
-    return NULL;
+        if (same_shape(k, want))
+            break;
+    return k;
 }
 
 static int open_kind(const struct dataset_kind *k, const struct dataset_want *want,
@@ -72,11 +68,13 @@ static int open_kind(const struct dataset_kind *k, const struct dataset_want *wa
 
 static int open_auto(struct dataset **ds, const struct dataset_want *want)
 {
-    const struct dataset_kind *own, *k = find_own(want, &own);
-    if (k)
-        return open_kind(k, want, ds);
-    k = kind_named("shapes");
-    int ret = open_kind(k, want, ds);
+    const struct dataset_kind *own = own_kind(want);
+    if (!own)
+        return err_set(EINVAL, "no data set has pictures of %dx%dx%d, which the model takes",
+                       want->c, want->h, want->w);
+    if (own->found(own, want))
+        return open_kind(own, want, ds);
+    int ret = open_kind(kind_named("shapes"), want, ds);
     if (ret < 0)
         return ret;
     (*ds)->chosen_by_default = true;

@@ -18,6 +18,7 @@
 
 enum {
     SIDE = 28,
+    PIXELS = SIDE * SIDE,
     CLASSES = 10,
     MAX_DIM = 3,
     GZIP_MOST = 1032, /* deflate makes of a byte at most so many */
@@ -166,9 +167,9 @@ static int read_images(struct stored *s, const char *path)
         ret = err_set(EINVAL, "%s holds pictures of %ux%u, %dx%d was wanted", path, f.dim[1],
                       f.dim[2], SIDE, SIDE);
     if (ret == 0)
-        ret = idx_read_items(&f, SIDE * SIDE, &s->image_bytes);
+        ret = idx_read_items(&f, PIXELS, &s->image_bytes);
     s->image = s->image_bytes;
-    s->image_stride = SIDE * SIDE;
+    s->image_stride = PIXELS;
     s->ds.count = f.dim[0];
     if (f.gz)
         gzclose(f.gz);
@@ -231,7 +232,6 @@ static const struct idx_kind fashion_mnist = {
              .c = 1,
              .h = SIDE,
              .w = SIDE,
-             .by_default = true,
              .found = idx_found,
              .open = idx_open},
     /* The last is where Debian's package puts it. */

@@ -10,14 +10,13 @@
 /* Embedded first in a kind's own description. */
 struct dataset_kind {
     const char *name;
-    int c, h, w;     /* of its pictures; c 0: draws whichever of the two shapes is asked for */
-    bool by_default; /* "auto" takes it for a model of this shape, where it is found */
+    int c, h, w; /* of its pictures; c 0: draws whichever of the two shapes is asked for */
     /* True if its first file is there. (optional: always there) */
     bool (*found)(const struct dataset_kind *k, const struct dataset_want *want);
     int (*open)(const struct dataset_kind *k, const struct dataset_want *want, struct dataset **ds);
 };
 
-/* Each NULL-terminated. */
+/* Each NULL-terminated. "auto" takes the first kind of the model's shape, where it is found. */
 extern const struct dataset_kind *const cifar_kinds[], *const idx_kinds[], *const shapes_kinds[];
 
 /*
@@ -27,8 +26,8 @@ extern const struct dataset_kind *const cifar_kinds[], *const idx_kinds[], *cons
  */
 struct stored {
     struct dataset ds;
-    uint8_t *image_bytes,
-        *label_bytes; /* owned; label_bytes NULL where the labels lie among the images */
+    /* Owned. label_bytes is NULL where the labels lie among the images. */
+    uint8_t *image_bytes, *label_bytes;
     const uint8_t *image, *label; /* of the first sample */
     size_t image_stride, label_stride;
     float value[3][256];

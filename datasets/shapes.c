@@ -30,6 +30,7 @@ struct shapes {
     struct dataset ds;
     uint64_t seed;
     enum dataset_split split;
+    size_t pixels;                      /* of a plane */
     float x[MAX_PIXELS], y[MAX_PIXELS]; /* of the pixels' centres, in half picture widths */
     float noise[NOISE_COUNT];           /* [-1, 1) */
     float mean[3], inverse_std[3];
@@ -161,8 +162,8 @@ static void draw_sketch(struct sketch *k, const struct shapes *s, uint32_t numbe
 {
     uint32_t word[WORDS];
     struct rng r = rng_make(s->seed, RNG_SHAPES, (uint32_t)s->split, 0);
-    for (int b = 0; b < WORDS / 4; b++)
-        rng_block(&r, (uint64_t)number * (WORDS / 4) + (uint64_t)b, word + 4 * b);
+    for (uint64_t b = 0; b < WORDS / 4; b++)
+        rng_block(&r, (uint64_t)number * (WORDS / 4) + b, word + 4 * b);
 
     k->label = (int)((uint64_t)word[0] * CLASSES >> 32);
     float size = between(word[1], 0.55f, 0.8f), turn = between(word[2], -0.45f, 0.45f);
@@ -189,7 +190,7 @@ static void draw_sketch(struct sketch *k, const struct shapes *s, uint32_t numbe
     }
 }
 
-static void draw_run(const struct shapes *s, const struct sketch *k, int at, float *restrict out)
+static void draw_run(const struct shapes *s, const struct sketch *k, size_t at, float *restrict out)
 {
     const float *restrict x = s->x + at, *restrict y = s->y + at;
     float u[RUN], v[RUN], cover[RUN];
@@ -200,7 +201,7 @@ static void draw_run(const struct shapes *s, const struct sketch *k, int at, flo
     figure[k->label](cover, u, v);
     for (int i = 0; i < RUN; i++)
         cover[i] = least(most(0.5f - cover[i] * k->pixels, 0.0f), 1.0f);
-    for (int c = 0; c < s->ds.c; c++, out += s->ds.h * s->ds.w) {
+    for (int c = 0; c < s->ds.c; c++, out += s->pixels) {
         const float *restrict noise = s->noise + k->noise_at[c] + at;
         float ground = k->ground[c], colour = k->colour[c];
         float slope_x = k->slope_x[c], slope_y = k->slope_y[c], strength = k->noise[c];
@@ -215,11 +216,10 @@ static void shapes_read(struct dataset *ds, const uint32_t *index, int n, float 
                         int32_t *labels)
 {
     const struct shapes *s = (const struct shapes *)ds;
-    int pixels = ds->h * ds->w;
-    for (int i = 0; i < n; i++, images += ds->c * pixels) {
+    for (int i = 0; i < n; i++, images += (size_t)ds->c * s->pixels) {
         struct sketch k;
         draw_sketch(&k, s, index[i]);
-        for (int at = 0; at < pixels; at += RUN)
+        for (size_t at = 0; at < s->pixels; at += RUN)
             draw_run(s, &k, at, images + at);
         labels[i] = k.label;
     }
@@ -251,10 +251,13 @@ static int shapes_open(const struct dataset_kind *kind, const struct dataset_wan
                              .class_name = figure_name};
     s->seed = want->seed;
     s->split = want->split;
-    for (int i = 0; i < want->h * want->w; i++) {
-        s->x[i] = ((float)(i % want->w) + 0.5f) * 2.0f / (float)want->w - 1.0f;
-        s->y[i] = ((float)(i / want->w) + 0.5f) * 2.0f / (float)want->h - 1.0f;
-    }
+    s->pixels = (size_t)want->h * (size_t)want->w;
+    float *x = s->x, *y = s->y;
+    for (int row = 0; row < want->h; row++)
+        for (int column = 0; column < want->w; column++) {
+            *x++ = ((float)column + 0.5f) * 2.0f / (float)want->w - 1.0f;
+            *y++ = ((float)row + 0.5f) * 2.0f / (float)want->h - 1.0f;
+        }
     struct rng r = rng_make(want->seed, RNG_SHAPES, 2, 0); /* 0 and 1 are the splits' samples */
     for (uint64_t i = 0; i < NOISE_COUNT; i++)
         s->noise[i] = 2.0f * rng_uniform(rng_word(&r, i)) - 1.0f;

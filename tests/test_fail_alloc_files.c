@@ -40,10 +40,12 @@ static void need_own_malloc(void)
 }
 
 #ifndef HAVE_SANITIZER
+/* NOLINTBEGIN(bugprone-reserved-identifier): these are the C library's own names */
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t n, size_t bytes);
 void *__libc_realloc(void *p, size_t bytes);
 void __libc_free(void *p);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static bool fails(void)
 {

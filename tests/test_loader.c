@@ -119,7 +119,7 @@ static void test_shuffle_is_fair(void **state)
     int orders = 0;
     assert_ok(loader_open(&l, &six, 6, 0, true, 3));
     for (uint64_t epoch = 0; epoch < 6000; epoch++) {
-        int32_t labels[6];
+        int32_t labels[6] = {0};
         read_epoch(&l, epoch, 6, labels);
         int code = 0;
         for (int i = 0; i < 6; i++) {
@@ -133,8 +133,11 @@ static void test_shuffle_is_fair(void **state)
         order_seen[code] = true;
     }
     double chi = 0;
-    for (int i = 0; i < 36; i++)
-        chi += (count[i / 6][i % 6] - 1000.0) * (count[i / 6][i % 6] - 1000.0) / 1000.0;
+    for (int place = 0; place < 6; place++)
+        for (int number = 0; number < 6; number++) {
+            double stray = count[place][number] - 1000.0;
+            chi += stray * stray / 1000.0;
+        }
     assert_true(chi < 60);
     assert_true(chi > 5); /* random, not dealt out */
     assert_int_equal(orders, 720);

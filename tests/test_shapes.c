@@ -31,7 +31,7 @@ static struct dataset *open_shapes(enum dataset_split split, int c, uint64_t see
 
 static void test_pure(void **state)
 {
-    static float a[4 * COLOUR], b[COLOUR];
+    static float a[4][COLOUR], b[COLOUR];
     int32_t label[4], again;
     const uint32_t index[4] = {49999, 0, 7, 7};
     struct dataset *ds = open_shapes(DATASET_TRAIN, 3, 1), *same = open_shapes(DATASET_TRAIN, 3, 1);
@@ -41,18 +41,18 @@ static void test_pure(void **state)
     assert_int_equal(test->count, 10000);
     assert_int_equal(ds->classes, 10);
     assert_string_equal(ds->class_name[5], "star");
-    dataset_read(ds, index, 4, a, label);
-    assert_memory_equal(a + 2 * COLOUR, a + 3 * COLOUR, COLOUR * sizeof(float));
+    dataset_read(ds, index, 4, a[0], label);
+    assert_memory_equal(a[2], a[3], COLOUR * sizeof(float));
     for (int i = 2; i >= 0; i--) { /* alone, in another order, by another instance */
         dataset_read(same, index + i, 1, b, &again);
-        assert_memory_equal(a + i * COLOUR, b, COLOUR * sizeof(float));
+        assert_memory_equal(a[i], b, COLOUR * sizeof(float));
         assert_int_equal(label[i], again);
     }
-    assert_memory_not_equal(a, a + COLOUR, COLOUR * sizeof(float));
+    assert_memory_not_equal(a[0], a[1], COLOUR * sizeof(float));
     dataset_read(seed, index + 1, 1, b, &again);
-    assert_memory_not_equal(a + COLOUR, b, COLOUR * sizeof(float));
+    assert_memory_not_equal(a[1], b, COLOUR * sizeof(float));
     dataset_read(test, index + 1, 1, b, &again);
-    assert_memory_not_equal(a + COLOUR, b, COLOUR * sizeof(float));
+    assert_memory_not_equal(a[1], b, COLOUR * sizeof(float));
     dataset_close(ds);
     dataset_close(same);
     dataset_close(seed);
