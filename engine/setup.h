@@ -25,12 +25,12 @@ int setup_model(struct model **m, const struct config *c);
 /* For a role that runs all layers: refuses --layers and names of parts that say otherwise. */
 int setup_all_layers(const struct model *m, const struct config *c);
 
-/* This role's share of the model: --layers, or by the role at the model's default cut. *open: true for
- * a final node that was told nothing: its first neighbour says where it begins. */
+/* This role's share of the model: --layers, or by the role at the model's default cut. *open: true
+ * for a final node that was told nothing: its first neighbour says where it begins. */
 int setup_slice(struct model *m, const struct config *c, bool *open);
 
-/* The node of a training run, all but its model's slice: device, optimizer, and the network where the role has
- * neighbours. */
+/* The node of a training run, all but its model's slice: device, optimizer, and the network where
+ * the role has neighbours. */
 int setup_node(struct node *n, const struct config *c, struct model *m);
 void setup_node_close(struct node *n); /* not the model */
 

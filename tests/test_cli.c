@@ -129,8 +129,10 @@ static void test_failures(void **state)
         {"inspect --model small --json >/dev/full", "cannot write to the standard output"},
     };
     cli_write("junk", "these are no weights", 20);
-    for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+    for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
         cli_expect(&r, row[i].words, 1, row[i].sentence);
+        assert_null(strstr(r.out, "Trained")); /* it was told beforehand */
+    }
     if (lacking_isa()) {
         char words[64];
         snprintf(words, sizeof(words), "init --model small --save x --isa %s", lacking_isa());

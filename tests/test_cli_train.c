@@ -346,11 +346,17 @@ static void test_infer_rounds(void **state)
     assert_non_null(strstr(r.out, "of 22)"));
     assert_non_null(strstr(r.out, "The weights are fresh, so the accuracy is chance"));
     assert_non_null(strstr(r.out, "\n5 requests in "));
-    cli_expect(&r, "infer --model small --dataset mnist --inferences 12 --batch-size 5 --json", 0,
-               "The weights are fresh");
+    cli_expect(
+        &r, "infer --model small --dataset mnist --inferences 12 --batch-size 5 --json --output p",
+        0, "The weights are fresh");
     assert_int_equal(check_json(r.out, predicted, 54), 54);
     assert_memory_equal(predicted, predicted + 22, 22 * sizeof(*predicted));
     assert_memory_equal(predicted, predicted + 44, 10 * sizeof(*predicted));
+    size_t bytes;
+    char *file = cli_file("p", &bytes);
+    assert_non_null(memmem(file, bytes, "\"shape\":[54,10]", 15));
+    free(file);
+    unlink("p");
     cli_remove("data");
 }
 
