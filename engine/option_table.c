@@ -18,13 +18,10 @@ enum {
 /* clang-format off */
 static const struct option_spec specs[OPT_COUNT] = {
     [OPT_ROLE] = {"role", {"suite"}, "NAME", RUNS, 0,
-        "aio (default), source, client, intermediate or final; the original's offload_* too",
-        "aio: the only one that infers in this version"},
+        "aio (default), source, client, intermediate or final; the original's offload_* too"},
     [OPT_MODEL] = {"model", {"model-name"}, "M", RUNS | INSPECT | INIT, 0,
         "small, vgg11 (default of train), vgg16 or vgg19; the original's names too: "
-        "VGG_unsplit, VGG_client, VGG_server, Small_unsplit, Small_client, Small_server",
-        "small, vgg11, vgg16 or vgg19: to be given, since infer's default, yolov3, is not in "
-        "this version"},
+        "VGG_unsplit, VGG_client, VGG_server, Small_unsplit, Small_client, Small_server"},
     [OPT_LAYERS] = {"layers", {0}, "A:B", TRAIN, 0,
         "this node runs layers A (included) to B (not), numbered as inspect prints them; "
         "either may be left out; default: by role, cut at the model's default cut"},
@@ -83,6 +80,13 @@ static const struct option_spec specs[OPT_COUNT] = {
 };
 /* clang-format on */
 
+/* Where infer says something else. */
+static const char *const infer_help[OPT_COUNT] = {
+    [OPT_ROLE] = "aio: the only one that infers in this version",
+    [OPT_MODEL] = "small, vgg11, vgg16 or vgg19: to be given, since infer's default, yolov3, is "
+                  "not in this version",
+};
+
 static const struct {
     const char *name, *summary, *operands;
 } commands[CMD_COUNT] = {
@@ -97,6 +101,11 @@ static const struct {
 const struct option_spec *option_spec(enum option o)
 {
     return &specs[o];
+}
+
+const char *option_help(enum option o, enum command c)
+{
+    return c == CMD_INFER && infer_help[o] ? infer_help[o] : specs[o].help;
 }
 
 const char *command_name(enum command c)

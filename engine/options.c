@@ -150,7 +150,7 @@ void options_help(FILE *to, enum command c)
             fputc('\n', to);
             column = 0;
         }
-        help_wrapped(to, c == CMD_INFER && s->infer_help ? s->infer_help : s->help, column);
+        help_wrapped(to, option_help((enum option)o, c), column);
     }
     fputs("\nA name may be cut short where that leaves one option.\n"
           "Precedence: flag, environment, dotenv file, default.\n",

@@ -64,7 +64,7 @@ struct option_spec {
     const char *arg;      /* what its value is called in the help; NULL: it takes none */
     unsigned commands;    /* 1u << enum command, or-ed */
     enum option_needs needs;
-    const char *help, *infer_help; /* infer_help: where infer says something else; else NULL */
+    const char *help;
 };
 
 struct words {
@@ -76,6 +76,7 @@ struct words {
 };
 
 const struct option_spec *option_spec(enum option o);
+const char *option_help(enum option o, enum command c); /* what it means to this command */
 const char *command_name(enum command c);
 const char *command_summary(enum command c);  /* one line */
 const char *command_operands(enum command c); /* what the help calls them, " PART..." or "" */
