@@ -180,7 +180,7 @@ void stream_set_channels(struct stream *s, struct channel *prev, struct channel 
 int stream_ready(struct stream *s)
 {
     int ret = channel_wait_frame(s->prev, s->frame, 0);
-    return ret == 0 ? 1 : ret == -ETIMEDOUT ? 0 : ret;
+    return ret == 0 ? 1 : ret == -ETIMEDOUT || ret == -EINTR ? 0 : ret;
 }
 
 size_t stream_bytes(const struct stream *s)

@@ -221,10 +221,10 @@ static int backward(struct stream *s, int index)
 }
 
 /* 1, 0, or the channel's error. A frame that is awaited in the middle of a step and a clean end
- * instead: that is an error here. */
+ * instead: that is an error here. A stop is not: the step goes on, see wait_for_more. */
 static int ready(struct channel *c, int ret)
 {
-    if (ret == 0 || ret == -ETIMEDOUT)
+    if (ret == 0 || ret == -ETIMEDOUT || ret == -EINTR)
         return ret == 0;
     if (ret == -ENODATA)
         return err_set(EPIPE, "%s ended the stream in the middle of a step", channel_peer(c));

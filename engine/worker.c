@@ -196,7 +196,7 @@ static int session_work(struct worker *w, struct session *x)
             return 1;
         }
         int ret = channel_wait_open(x->next, 0);
-        if (ret == -ETIMEDOUT)
+        if (ret == -ETIMEDOUT || ret == -EINTR)
             return 0;
         if (ret == 0)
             session_accept(w, x);
