@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "net/loop.h"
 
-enum { LAST_WORDS_MS = 200 };
+enum { LOST_SEND_MS = 200 };
 
 void channel_set_state(struct channel *c, int state)
 {
@@ -176,6 +176,13 @@ void channel_receive_done(struct transport_op *op, int res)
 
     if (c->dropped)
         return;
+    if (c->phase == LAST_WORDS) {
+        if (res > 0)
+            start_receive(c);
+        else
+            channel_drop(c, AFTER_NOTHING);
+        return;
+    }
     channel_count(c, COUNT_RECEIVES, 1);
     if (res == -EINTR || res == -EAGAIN) {
         start_receive(c);
@@ -312,7 +319,7 @@ static void send_failed(struct channel *c, int err)
         start_send(c);
     } else if (c->receive.active && !c->refusing) {
         c->lost_error = err;
-        c->deadline_ns = net_after(c->net, LAST_WORDS_MS);
+        c->deadline_ns = net_after(c->net, LOST_SEND_MS);
     } else {
         channel_lost(c, err, strerror(err));
     }

@@ -13,12 +13,15 @@
 #include "base/log.h"
 #include "net/loop.h"
 
+enum { LAST_WORDS_MS = 500 };
+
 /* A frame that has begun, either way, must move on. The kernel is asked, since one operation may
  * take a whole frame. */
 void channel_check_stall(struct channel *c, uint64_t now)
 {
-    bool begun = c->send.active || c->phase == STREAM_BODY || c->phase == GREET_AUX ||
-                 (c->phase != RECEIVE_NOTHING && c->receive_left < c->receive_want);
+    bool begun = c->phase != LAST_WORDS &&
+                 (c->send.active || c->phase == STREAM_BODY || c->phase == GREET_AUX ||
+                  (c->phase != RECEIVE_NOTHING && c->receive_left < c->receive_want));
     uint64_t progress;
 
     if (!begun || c->dropped || c->moved != c->stall_moved || !c->stall_check_ns) {
@@ -40,7 +43,7 @@ void channel_check_stall(struct channel *c, uint64_t now)
 
 /* A short ERROR frame, if the peer is at the border of a frame; as a listener before the answer, a
  * refusal. */
-static void tell_peer(struct channel *c)
+static bool tell_peer(struct channel *c)
 {
     int state = atomic_load(&c->state);
     struct {
@@ -50,7 +53,7 @@ static void tell_peer(struct channel *c)
     struct answer a = {.verdict = ANSWER_REFUSE};
 
     if (c->fd < 0 || c->send.active || c->send_left)
-        return;
+        return false;
     if (!c->outgoing && (state == CHANNEL_GREETING || state == CHANNEL_OFFERED)) {
         wire_head_init(&out.head, WIRE_ANSWER, 0);
         out.head.aux_bytes = ANSWER_WIRE_BYTES;
@@ -62,8 +65,22 @@ static void tell_peer(struct channel *c)
         out.head.aux_bytes = (uint32_t)strlen(out.aux);
     }
     if (send(c->fd, &out, sizeof(out.head) + wire_aux_padded(out.head.aux_bytes),
-             MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        log_debug("net", "%s: could not be told why: %s", c->peer, strerror(errno));
+             MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        return true;
+    log_debug("net", "%s: could not be told why: %s", c->peer, strerror(errno));
+    return false;
+}
+
+/* Closed with bytes unread, a socket sends a reset, which may overtake the last words. So what still
+ * comes is read and thrown away, until the peer has closed too or some time has passed. */
+static void leave_words(struct channel *c)
+{
+    shutdown(c->fd, SHUT_WR);
+    c->net->ops->cancel(c->net->transport, &c->watch);
+    c->send_left = 0;
+    c->stall_check_ns = 0;
+    c->deadline_ns = net_after(c->net, LAST_WORDS_MS);
+    channel_begin_receive(c, LAST_WORDS, c->greet_in, sizeof(c->greet_in));
 }
 
 void channel_break(struct channel *c, int err, bool tell, const char *fmt, ...)
@@ -77,8 +94,7 @@ void channel_break(struct channel *c, int err, bool tell, const char *fmt, ...)
     vsnprintf(c->text, sizeof(c->text), fmt, ap);
     va_end(ap);
     c->error = -err;
-    if (tell)
-        tell_peer(c);
+    tell = tell && tell_peer(c);
     /* Taken back before the user takes it, or it is the user's to close. */
     if (!c->owned && atomic_load(&c->state) != CHANNEL_GREETING && !c->refusing)
         c->owned = !atomic_compare_exchange_strong(&c->state, &offered, STATE_RESERVED);
@@ -86,7 +102,10 @@ void channel_break(struct channel *c, int err, bool tell, const char *fmt, ...)
         channel_set_state(c, CHANNEL_FAILED);
     else
         log_info("net", "%s: %s", c->peer, c->text);
-    channel_drop(c, AFTER_NOTHING);
+    if (tell && !c->receive.active)
+        leave_words(c);
+    else
+        channel_drop(c, AFTER_NOTHING);
 }
 
 void channel_lost(struct channel *c, int err, const char *why)
@@ -130,6 +149,17 @@ void channel_drop(struct channel *c, enum after_drop after)
     ops->cancel(c->net->transport, &c->watch);
 }
 
+/* If the user has not yet seen that he may leave it, he frees it: else he would wait for its next
+ * life's end. */
+static void set_free(struct channel *c)
+{
+    int left = STATE_LEFT;
+
+    if (!atomic_compare_exchange_strong(&c->state, &left, STATE_CLOSED))
+        atomic_store(&c->state, CHANNEL_FREE);
+    c->net->dirty = true;
+}
+
 /* Once the kernel holds nothing of it any more: the socket is closed and the channel moves on. The
  * loop's last look at it: a free or closed channel may be in other hands at once. */
 void channel_settle(struct channel *c)
@@ -149,15 +179,20 @@ void channel_settle(struct channel *c)
     else if (c->after != AFTER_NOTHING)
         connect_dropped(c, c->after);
     else if (!c->owned)
-        channel_set_state(c, CHANNEL_FREE);
+        set_free(c);
 }
 
 void channel_try_close(struct channel *c, uint64_t now)
 {
     int state = atomic_load(&c->state);
 
-    if (c->dropped || state == STATE_CLOSED)
+    if (c->dropped || state == STATE_CLOSED || state == STATE_LEFT || state == STATE_ADRIFT)
         return;
+    if (c->phase == LAST_WORDS) { /* nothing lent is in use: the loop goes on with it alone */
+        c->closing = c->owned = false;
+        channel_set_state(c, STATE_LEFT);
+        return;
+    }
     if (c->fd >= 0 && (state == CHANNEL_ENDED || (state == CHANNEL_OPEN && c->end_wanted)) &&
         !c->lost_error) {
         c->end_wanted = true;

@@ -16,7 +16,7 @@
 #include "net/wake.h"
 
 /* Beside enum channel_state. */
-enum { STATE_RESERVED = CHANNEL_STATE_COUNT, STATE_HELD, STATE_CLOSED };
+enum { STATE_RESERVED = CHANNEL_STATE_COUNT, STATE_HELD, STATE_CLOSED, STATE_LEFT, STATE_ADRIFT };
 
 /* What the user asks of the loop. */
 enum {
@@ -51,7 +51,7 @@ enum channel_count {
     COUNT_COUNT
 };
 
-enum receive_phase { RECEIVE_NOTHING, GREET_HEAD, GREET_AUX, STREAM_HEAD, STREAM_BODY };
+enum receive_phase { RECEIVE_NOTHING, GREET_HEAD, GREET_AUX, STREAM_HEAD, STREAM_BODY, LAST_WORDS };
 enum send_kind { SEND_NOTHING, SEND_GREETING, SEND_FRAME, SEND_END };
 enum connect_phase { CONNECT_IDLE, CONNECT_LOOKUP, CONNECT_TRY, CONNECT_PAUSE };
 enum after_drop { AFTER_NOTHING, AFTER_NEXT_ADDRESS, AFTER_PAUSE };

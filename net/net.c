@@ -164,7 +164,7 @@ static void check_deadline(struct channel *c, uint64_t now)
         return;
     if (c->lost_error)
         channel_lost(c, c->lost_error, strerror(c->lost_error));
-    else if (c->refusing)
+    else if (c->refusing || c->phase == LAST_WORDS)
         channel_drop(c, AFTER_NOTHING);
     else if (!c->outgoing && atomic_load(&c->state) == CHANNEL_GREETING)
         channel_break(c, ETIMEDOUT, true, "no hello within %g seconds",

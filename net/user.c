@@ -357,14 +357,16 @@ void channel_close(struct channel *c)
     command(c, COMMAND_CLOSE);
     for (;;) {
         uint32_t ticket = wake_ticket(&c->net->user_wake);
+        int left = STATE_LEFT, closed = STATE_CLOSED;
 
-        if (atomic_load(&c->state) == STATE_CLOSED)
+        if (atomic_compare_exchange_strong(&c->state, &left, STATE_ADRIFT))
+            return; /* the loop frees it */
+        if (atomic_compare_exchange_strong(&c->state, &closed, CHANNEL_FREE))
             break;
         if (atomic_load(&c->net->broken)) /* nobody will; net_close takes the rest down */
             return;
         wait_once(c->net, ticket, UINT64_MAX);
     }
-    atomic_store(&c->state, CHANNEL_FREE);
     tell_loop(c->net); /* there is a place again */
 }
 
