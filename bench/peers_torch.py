@@ -77,6 +77,7 @@ def main():
     median = statistics.median(times)
     print(json.dumps({
         "bench": "infer" if a.infer else "train", "model": a.model, "batch": a.batch, "torch": torch.__version__,
+        "wait": os.environ.get("OMP_WAIT_POLICY", ""),
         "threads": a.threads, "runs": len(times), "median_ms": round(median, 4), "min_ms": round(min(times), 4),
         "cpu_ms": round(cpu, 4), "samples_per_s": round(1e3 * a.batch / median, 1), "blas": libraries,
         "matmul_gflops": round(matmul, 1),
