@@ -253,6 +253,30 @@ static void dropout_against_reference(void **state)
     check_each_isa(dropout_compare, 3);
 }
 
+/* p is exactly an element's number, or the next float above it: kept, and dropped. */
+static void dropout_border(struct device *d, struct device *ref)
+{
+    struct rng r = rng_make(13, RNG_DROPOUT, 3, 8);
+    float x[16], out[16];
+    for (int i = 0; i < 16; i++)
+        x[i] = 1;
+    for (uint64_t e = 0; e < 500; e++) {
+        float p = rng_uniform(rng_word(&r, e + 5));
+        d->kernels->dropout_forward(d, out, x, 16, p, &r, e);
+        assert_true(out[5] == 1 / (1 - p));
+        p = nextafterf(p, 1);
+        d->kernels->dropout_forward(d, out, x, 16, p, &r, e);
+        assert_true(out[5] == 0);
+        ref->kernels->dropout_forward(ref, out, x, 16, p, &r, e);
+        assert_true(out[5] == 0);
+    }
+}
+
+static void dropout_border_against_reference(void **state)
+{
+    check_each_isa(dropout_border, 1);
+}
+
 /* A batch in one piece or in two draws the same mask; what is kept has the promised share and
  * scale. */
 static void dropout_share(void **state)
@@ -281,10 +305,15 @@ static void dropout_share(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(philox_known_answers),      cmocka_unit_test(uniform_ends),
-        cmocka_unit_test(normal_is_box_muller),      cmocka_unit_test(normal_statistics),
-        cmocka_unit_test(uniform_statistics),        cmocka_unit_test(fills_same_bits_everywhere),
-        cmocka_unit_test(dropout_against_reference), cmocka_unit_test(dropout_share),
+        cmocka_unit_test(philox_known_answers),
+        cmocka_unit_test(uniform_ends),
+        cmocka_unit_test(normal_is_box_muller),
+        cmocka_unit_test(normal_statistics),
+        cmocka_unit_test(uniform_statistics),
+        cmocka_unit_test(fills_same_bits_everywhere),
+        cmocka_unit_test(dropout_against_reference),
+        cmocka_unit_test(dropout_share),
+        cmocka_unit_test(dropout_border_against_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
