@@ -162,7 +162,8 @@ $(TEST_MODES:%=tests-%): tests-%:
 .PHONY: bench
 bench: all ## Build and run bench/bench_*: JSON lines; BENCH=gemm for some
 	$(SUBMAKE) benches
-	$(Q)scripts/bench.sh $(filter $(OUT)/bench/bench_$(if $(BENCH),$(BENCH),%),$(BENCHES))
+	$(Q)scripts/bench.sh $(filter $(OUT)/bench/bench_$(if $(BENCH),$(BENCH),%),$(BENCHES)) \
+		$(filter bench/bench_$(if $(BENCH),$(BENCH),%).sh,$(wildcard bench/bench_*.sh))
 
 .PHONY: test-peers bench-peers
 test-peers: all deps-peers ## Compare numbers with PyTorch's
