@@ -26,7 +26,7 @@ mapfile -t objects < <(
         echo "$out/neon/${source%.c}.o"
     done
 )
-make -j"$(nproc)" ARCH=aarch64 CC="$cc" OUT="$out" WERROR=1 "${objects[@]}"
+make -s -j"$(nproc)" ARCH=aarch64 CC="$cc" OUT="$out" WERROR=1 "${objects[@]}"
 
 for name in "${tests[@]}"; do
     program=$out/tests/test_$name
