@@ -123,8 +123,8 @@ struct kernels {
     void (*act_backward)(struct device *d, float *dinp, const float *dout, const float *out,
                          size_t n, enum act act, int add);
 
-    /* arg (like out): where in its window the maximum was, kh-major; the first of equals, NaN
-     * wins, as in PyTorch. NULL where no backward follows. */
+    /* arg (like out): where in its window the maximum was, kh-major; the first of equals, the
+     * last NaN, as in PyTorch. NULL where no backward follows. */
     void (*maxpool_forward)(struct device *d, float *out, uint8_t *arg, const float *inp,
                             const struct pool_dims *s);
     void (*maxpool_backward)(struct device *d, float *dinp, const float *dout, const uint8_t *arg,
