@@ -160,7 +160,7 @@ static void make_small_data(void)
 /* 22 samples in batches of 10: the last holds 2, fewer than there are micro-batches. */
 static void test_short_last_batch(void **state)
 {
-    double loss[MAX_ROWS], one[MAX_ROWS];
+    double loss[MAX_ROWS] = {0}, one[MAX_ROWS] = {0};
     make_small_data();
     cli_expect(&r,
                "train --model small --dataset mnist --batches 0 --batch-size 10 --epochs 2 --log l "
