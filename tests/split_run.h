@@ -43,14 +43,19 @@ struct split_run {
 
     double loss[SPLIT_MAX_STEPS];
     uint64_t copied_bytes;
+    void (*after_step)(void *arg, int step); /* NULL: none */
+    void *after_step_arg;
 };
 
 static struct net *split_worker_net; /* of a child, for its signal handler */
+static volatile sig_atomic_t split_stopped;
 
 static void split_stop(int number)
 {
     (void)number;
-    net_stop(split_worker_net);
+    split_stopped = 1;
+    if (split_worker_net)
+        net_stop(split_worker_net);
 }
 
 static inline struct model *split_model(const struct split_run *r, int from, int to)
@@ -88,6 +93,7 @@ static inline void split_node_close(struct node *node)
 }
 
 /* A port that was free a moment ago. */
+/* A port that was free a moment ago. */
 static inline int split_free_port(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -105,17 +111,15 @@ static inline char *split_part(const struct split_run *r, int i, char *path, siz
     return path;
 }
 
-static inline pid_t split_fork_worker(const struct split_run *r, int i, const int port[])
+/* Worker i, until its net is stopped. */
+static inline int split_worker(const struct split_run *r, int i, const int port[])
 {
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     char path[512];
     struct node node;
     split_node_open(&node, r, r->cut[i - 1], i < r->ncut ? r->cut[i] : -1);
     split_worker_net = node.net;
-    signal(SIGTERM, split_stop);
+    if (split_stopped)
+        net_stop(node.net);
     struct worker_options opt = {
         .listen_host = "127.0.0.1",
         .listen_port = port[i],
@@ -129,7 +133,17 @@ static inline pid_t split_fork_worker(const struct split_run *r, int i, const in
     if (ret < 0)
         fprintf(stderr, "worker %d: %s\n", i, err_text());
     split_node_close(&node);
-    _exit(ret < 0);
+    return ret;
+}
+
+static inline pid_t split_fork_worker(const struct split_run *r, int i, const int port[])
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGTERM, split_stop);
+    _exit(split_worker(r, i, port) < 0);
 }
 
 /* Saves its part as the workers do. */
@@ -174,6 +188,8 @@ static inline void split_read_data(struct split_run *r, const int port[])
         if (ret < 0)
             fail_msg("step %d: %s", i, err_text());
         r->loss[i] = result.loss_sum / result.samples;
+        if (r->after_step)
+            r->after_step(r->after_step_arg, i);
     }
     upstream_close(&u);
     r->copied_bytes = stream_copied_bytes(s);

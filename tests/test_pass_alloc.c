@@ -1,111 +1,18 @@
 /*
  * Memory of models and passes: a step allocates nothing, and wherever an allocation fails at start,
- * the call says so in a sentence and leaks nothing. The linker puts the functions below in the
- * place of malloc and its kin (see the Makefile).
+ * the call says so in a sentence and leaks nothing. alloc_wrap.h counts and refuses.
  */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "models/build.h"
+#include "tests/alloc_wrap.h"
 #include "tests/chain.h"
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t n, size_t bytes);
-void *__real_realloc(void *p, size_t bytes);
-void *__real_aligned_alloc(size_t align, size_t bytes);
-int __real_posix_memalign(void **p, size_t align, size_t bytes);
-void __real_free(void *p);
-void *__real_mmap(void *p, size_t bytes, int prot, int flags, int fd, off_t offset);
-int __real_munmap(void *p, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t n, size_t bytes);
-void *__wrap_realloc(void *p, size_t bytes);
-void *__wrap_aligned_alloc(size_t align, size_t bytes);
-int __wrap_posix_memalign(void **p, size_t align, size_t bytes);
-void __wrap_free(void *p);
-void *__wrap_mmap(void *p, size_t bytes, int prot, int flags, int fd, off_t offset);
-int __wrap_munmap(void *p, size_t bytes);
-
-/* Of the whole process; only the test's own thread allocates while it looks. */
-static struct {
-    long calls;         /* allocations asked for */
-    long fail_at;       /* this call fails; 0: none */
-    long blocks, pages; /* now held: blocks of malloc, bytes of mmap */
-} memory;
-
-static bool refuse(void)
-{
-    if (++memory.calls != memory.fail_at)
-        return false;
-    errno = ENOMEM;
-    return true;
-}
-
-static void *counted(void *p)
-{
-    memory.blocks += p != NULL;
-    return p;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-    return refuse() ? NULL : counted(__real_malloc(bytes));
-}
-
-void *__wrap_calloc(size_t n, size_t bytes)
-{
-    return refuse() ? NULL : counted(__real_calloc(n, bytes));
-}
-
-void *__wrap_realloc(void *p, size_t bytes)
-{
-    if (refuse())
-        return NULL;
-    void *q = __real_realloc(p, bytes);
-    memory.blocks += !p && q;
-    return q;
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t bytes)
-{
-    return refuse() ? NULL : counted(__real_aligned_alloc(align, bytes));
-}
-
-int __wrap_posix_memalign(void **p, size_t align, size_t bytes)
-{
-    if (refuse())
-        return ENOMEM;
-    int ret = __real_posix_memalign(p, align, bytes);
-    memory.blocks += ret == 0;
-    return ret;
-}
-
-void __wrap_free(void *p)
-{
-    memory.blocks -= p != NULL;
-    __real_free(p);
-}
-
-void *__wrap_mmap(void *p, size_t bytes, int prot, int flags, int fd, off_t offset)
-{
-    if (refuse())
-        return MAP_FAILED;
-    void *q = __real_mmap(p, bytes, prot, flags, fd, offset);
-    memory.pages += q == MAP_FAILED ? 0 : (long)bytes;
-    return q;
-}
-
-int __wrap_munmap(void *p, size_t bytes)
-{
-    memory.pages -= (long)bytes;
-    return __real_munmap(p, bytes);
-}
 
 /* Every kind of layer. */
 static int open_tiny(struct model **out, int codec)
