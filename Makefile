@@ -38,7 +38,7 @@ SAN_WARNINGS := $(if $(SAN),$(if $(findstring clang,$(CC_VERSION)),-Wno-pass-fai
 HARDEN := -fPIE -fstack-protector-strong $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 
 CPPFLAGS += -I. -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"' \
-	-DHAVE_LIBURING=$(HAVE_LIBURING)
+	-DHAVE_LIBURING=$(HAVE_LIBURING) $(if $(SAN),-DSANITIZED)
 CFLAGS += -std=gnu11 -g $(if $(SAN),-O1,-O2) -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter $(SAN_WARNINGS) \
 	$(if $(WERROR),-Werror) -ffile-prefix-map=$(CURDIR)=. $(HARDEN) -pthread $(SAN)

@@ -3,11 +3,11 @@
  * processes, through the real sockets, are the same bits as those of a run in one, for every cut of
  * the small model and many of VGG11, with dropout, micro-batches and either transport.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <math.h>
 
 #include <cmocka.h>
 
@@ -101,6 +101,14 @@ static void test_small_many_micro_batches(void **state)
     check_cuts(&whole, NET_AUTO, 2, (int[]){0, 3});
 }
 
+/* VGG11 has 531 MB of weights: its runs are for the release build, where they take seconds. */
+#ifdef SANITIZED
+#define VGG_TESTS
+#else
+#define VGG_TESTS                                                             \
+    cmocka_unit_test(test_vgg11), cmocka_unit_test(test_vgg11_micro_batches), \
+        cmocka_unit_test(test_vgg11_codec),
+
 static struct split_run vgg_run(int k, int codec)
 {
     return (struct split_run){
@@ -148,6 +156,7 @@ static void test_vgg11_codec(void **state)
     model_close(m);
     check_cuts(&whole, NET_AUTO, 1, &cut);
 }
+#endif
 
 /* Half precision on the wire is close, not equal. Relative errors of f16 are 2^-11 an activation
  * and gradient; the loss of five steps moves by far less than 1e-2 of itself. */
@@ -184,24 +193,13 @@ static int remove_dirs(void **state)
     return system(command);
 }
 
-/* VGG11 has 531 MB of weights: its runs are for the release build, where they take seconds. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SANITIZED)
-#define VGG_TESTS
-#else
-#define VGG_TESTS                                                                                  \
-    cmocka_unit_test(test_vgg11), cmocka_unit_test(test_vgg11_micro_batches),                      \
-        cmocka_unit_test(test_vgg11_codec),
-#endif
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_small_one_micro_batch),
-        cmocka_unit_test(test_small_four_micro_batches),
-        cmocka_unit_test(test_small_momentum),
-        cmocka_unit_test(test_small_many_micro_batches),
-        cmocka_unit_test(test_small_f16),
-        VGG_TESTS
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_small_one_micro_batch),
+                                       cmocka_unit_test(test_small_four_micro_batches),
+                                       cmocka_unit_test(test_small_momentum),
+                                       cmocka_unit_test(test_small_many_micro_batches),
+                                       cmocka_unit_test(test_small_f16),
+                                       VGG_TESTS};
     return cmocka_run_group_tests(tests, make_dirs, remove_dirs);
 }
