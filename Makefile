@@ -170,6 +170,7 @@ test-peers: all deps-peers ## Compare numbers with PyTorch's
 	$(Q)tests/peers.sh
 bench-peers: all deps-peers ## Compare speed with PyTorch's
 	$(Q)bench/peers.sh
+	$(Q)bench/peers_split.sh
 
 FUZZ_SECONDS ?= 60
 
