@@ -274,5 +274,7 @@ int cmd_infer(const struct config *c)
     int signal = signals_pending();
     inference_close(&f);
     signals_release();
-    return ret < 0 ? ret : signal ? 128 + signal : 0;
+    if (signal && (ret == 0 || ret == -EINTR)) /* EINTR: it came before the first request */
+        return 128 + signal;
+    return ret;
 }

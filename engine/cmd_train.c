@@ -188,6 +188,10 @@ static int save(const struct training *t)
 {
     if (!t->c->save || t->model->to == t->model->from)
         return 0;
+    if (!t->steps) {
+        setup_say(t->c, "No step was done: %s stays as it was", t->c->save);
+        return 0;
+    }
     int ret = weights_save(t->model, t->c->save);
     if (!ret)
         setup_say(t->c, "Saved the weights to %s", t->c->save);
@@ -261,5 +265,7 @@ int cmd_train(const struct config *c)
     int signal = signals_pending();
     training_close(&t);
     signals_release();
-    return ret < 0 ? ret : signal ? 128 + signal : 0;
+    if (signal && (ret == 0 || ret == -EINTR)) /* EINTR: it came before the first step */
+        return 128 + signal;
+    return ret;
 }

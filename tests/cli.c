@@ -106,6 +106,19 @@ static void read_text(char *text, size_t bytes, const char *path)
     fclose(f);
 }
 
+void cli_wait_for(const char *text)
+{
+    static struct cli r;
+    for (int i = 0; i < WAIT_SECONDS * 100; i++) {
+        read_text(r.out, sizeof(r.out), out_path);
+        read_text(r.err, sizeof(r.err), err_path);
+        if (strstr(r.out, text) || strstr(r.err, text))
+            return;
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    }
+    fail_msg("no \"%s\" within %d s: %s%s", text, WAIT_SECONDS, r.out, r.err);
+}
+
 void cli_wait(struct cli *r, pid_t pid)
 {
     int status = 0;
@@ -198,6 +211,21 @@ void cli_make_folders(const char *path)
 void cli_remove(const char *path)
 {
     shell("rm -r", path);
+}
+
+void cli_write_mnist(void)
+{
+    static unsigned char pixels[22 * 28 * 28], labels[22];
+    const int dim[] = {22, 28, 28};
+    for (size_t i = 0; i < sizeof(pixels); i++)
+        pixels[i] = (unsigned char)(i * i >> 5);
+    for (int i = 0; i < 22; i++)
+        labels[i] = (unsigned char)(i % 10);
+    cli_make_folders("data/mnist");
+    cli_write_idx("data/mnist/train-images-idx3-ubyte", dim, 3, pixels, sizeof(pixels));
+    cli_write_idx("data/mnist/train-labels-idx1-ubyte", dim, 1, labels, sizeof(labels));
+    cli_write_idx("data/mnist/t10k-images-idx3-ubyte", dim, 3, pixels, sizeof(pixels));
+    cli_write_idx("data/mnist/t10k-labels-idx1-ubyte", dim, 1, labels, sizeof(labels));
 }
 
 int cli_files_here(void)

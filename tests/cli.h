@@ -30,6 +30,7 @@ void cli_run(struct cli *r, const char *words);
 
 /* Starts it and returns; cli_wait fills r. */
 pid_t cli_start(const char *words);
+void cli_wait_for(const char *text); /* until it stands in either stream */
 void cli_wait(struct cli *r, pid_t pid);
 
 /* Fails the test, with what the program said, unless the status is this and stderr holds `err`. */
@@ -43,6 +44,7 @@ void cli_same_files(const char *a, const char *b);
 void cli_write_idx(const char *path, const int dim[], int ndim, const void *data, size_t bytes);
 void cli_make_folders(const char *path);
 void cli_remove(const char *path); /* with all that is in it */
+void cli_write_mnist(void);        /* data/mnist, 22 samples in either split */
 int cli_files_here(void);          /* how many there are in this folder */
 
 #endif
