@@ -24,6 +24,7 @@
     X(conv_transpose2d_work)             \
     X(batchnorm_forward_train)           \
     X(batchnorm_forward_eval)            \
+    X(batchnorm_fold)                    \
     X(batchnorm_backward_data)           \
     X(act_forward)                       \
     X(act_backward)                      \
@@ -33,6 +34,7 @@
     X(avgpool_backward)                  \
     X(upsample_forward)                  \
     X(upsample_backward)                 \
+    X(yolo_decode)                       \
     X(dropout_forward)                   \
     X(dropout_backward)                  \
     X(softmax_xent)                      \

@@ -54,6 +54,18 @@ struct pool_dims {
     int oh, ow;
 };
 
+/*
+ * One head of a YOLO detector: a grid of h x w cells, in each a box for every anchor (Redmon,
+ * Farhadi, "YOLOv3", 2018, section 2.1). stride: a cell's pixels; anchor: widths and heights of
+ * boxes, in pixels.
+ */
+enum { YOLO_MAX_ANCHORS = 16 };
+struct yolo_dims {
+    int n, anchors, classes, h, w;
+    float stride_x, stride_y;
+    float anchor[YOLO_MAX_ANCHORS][2];
+};
+
 struct kernels {
     const char *name;
 
@@ -110,6 +122,10 @@ struct kernels {
                                    const float *weight, const float *bias,
                                    const float *running_mean, const float *running_var, int n,
                                    int c, int hw, float eps, enum act act);
+    /* The same as a convolution's own numbers: weight (k, window) *= bn_weight / sqrt(var + eps)
+     * by row, and bias (k), which holds batch-norm's, = bias - mean * that factor. In place. */
+    void (*batchnorm_fold)(struct device *d, float *weight, float *bias, const float *bn_weight,
+                           const float *mean, const float *var, int k, int window, float eps);
     /* Stores this batch's parameter gradients in saved_dweight, saved_dbias (c); the update adds
      * them with axpy. */
     void (*batchnorm_backward_data)(struct device *d, float *dinp, float *saved_dweight,
@@ -141,6 +157,13 @@ struct kernels {
                              int w, int factor);
     void (*upsample_backward)(struct device *d, float *dinp, const float *dout, int n, int c, int h,
                               int w, int factor, int add);
+
+    /* inp (n, anchors * (5 + classes), h, w) -> out (n, anchors * h * w, 5 + classes), samples
+     * out_stride elements apart. A row is the box's middle, width and height in pixels, whether
+     * there is an object, and of which class, as sigmoids: x = (sigmoid(tx) + column) * stride_x,
+     * width = exp(tw) * anchor's width, y and height alike. */
+    void (*yolo_decode)(struct device *d, float *out, size_t out_stride, const float *inp,
+                        const struct yolo_dims *s);
 
     /* Element e is kept with probability 1 - p and scaled by 1 / (1 - p): kept if
      * rng_uniform(rng_word(key, first + e)) >= p. The mask is never stored: backward draws it

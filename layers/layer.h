@@ -79,6 +79,9 @@ struct layer_ops {
     const char *(*missing)(const struct layer *l, const struct kernels *k, enum run_mode run);
     /* Fresh parameters, keyed by (seed, l->number). (optional: no parameters) */
     void (*init)(const struct layer *l, struct device *d, uint64_t seed);
+    /* Changes the parameters in place into what forward wants in RUN_EVAL, once they are all
+     * there (model_fold). (optional: they are) */
+    void (*fold)(const struct layer *l, struct device *d);
     void (*forward)(const struct layer *l, struct device *d, struct layer_io *io);
     /* Runs for every layer whose output has a gradient, also where all modes are GRAD_NONE. */
     void (*backward_data)(const struct layer *l, struct device *d, struct layer_io *io);

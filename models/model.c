@@ -136,7 +136,7 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 
 uint64_t model_hash(const struct model *m)
 {
-    char text[512], shape[64], own[128];
+    char text[512], shape[64], own[256];
     snprintf(text, sizeof(text), "%s %s cut %d\n", m->name,
              tensor_shape_text(&m->in, shape, sizeof(shape)), m->default_cut);
     uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), text);
@@ -230,7 +230,21 @@ int model_bind(struct model *m, struct device *dev, enum run_mode run, enum mode
 void model_init(struct model *m, uint64_t seed)
 {
     CHECK(m->dev);
+    m->folded = false;
     for (int i = m->from; i < m->to; i++)
         if (m->layer[i]->ops->init)
             m->layer[i]->ops->init(m->layer[i], m->dev, seed);
+}
+
+void model_fold(struct model *m)
+{
+    CHECK(m->dev);
+    if (m->folded)
+        return;
+    for (int i = m->from; i < m->to; i++) {
+        if (!m->layer[i]->ops->fold)
+            continue;
+        m->layer[i]->ops->fold(m->layer[i], m->dev);
+        m->folded = true;
+    }
 }

@@ -39,11 +39,13 @@ struct model {
     struct tensor in;        /* one sample, dim[0] = 1 */
     struct layer_plan *plan; /* nlayer of them, for one sample */
     int classes;
+    int boxes;       /* a detector's: its output is (n, boxes, 5 + classes); 0: no detector */
     int default_cut; /* 0: none */
     int from, to;    /* this node's layers: from included, to not */
     /* passes opened from now on fuse nothing and share no memory: the same bits, for tests,
      * benches */
     bool naive;
+    bool folded; /* the weights have been through model_fold */
 
     struct device *dev; /* from here on: after model_bind */
     enum model_grads grads_kind;
@@ -52,7 +54,8 @@ struct model {
     size_t nparam_floats;
 };
 
-/* By name: "small", "vgg11", "vgg16", "vgg19". Unknown: -EINVAL and a sentence with the names. */
+/* By name (model_names), or a path to a darknet .cfg. -EINVAL and a sentence where the name is
+ * unknown or an option does not fit; any other error is the file's. */
 int model_open(struct model **m, const char *name, const struct model_options *opt);
 void model_close(struct model *m); /* NULL is fine */
 
@@ -93,5 +96,10 @@ int model_set_grads(struct model *m, enum model_grads grads);
 
 /* Fresh weights for this slice, keyed by (seed, layer number): the same whatever the slice. */
 void model_init(struct model *m, uint64_t seed);
+
+/* Makes the slice's weights ready for RUN_EVAL, in place: batch-norm becomes part of convolutions
+ * where a layer can do so. Folded weights cannot be saved any more; fresh or loaded ones are not
+ * folded. Done once: does nothing on folded weights. Passes in RUN_EVAL call it. (queued) */
+void model_fold(struct model *m);
 
 #endif

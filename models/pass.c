@@ -61,6 +61,8 @@ int pass_open(struct pass **out, struct model *m, enum run_mode run, int batch,
         return ret;
     }
     pass_set(p, batch, 0, 0, 0);
+    if (run == RUN_EVAL)
+        model_fold(m);
     *out = p;
     return 0;
 }
@@ -94,6 +96,8 @@ void pass_set(struct pass *p, int n, uint64_t seed, uint32_t step, uint64_t firs
 
 void pass_forward(struct pass *p)
 {
+    if (p->run == RUN_EVAL)
+        model_fold(p->model); /* weights may have been loaded since pass_open */
     for (int i = 0; i < p->nlayer; i++) {
         struct pass_layer *pl = &p->layer[i];
         if (!pl->fused)

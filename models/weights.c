@@ -110,6 +110,7 @@ int weights_load(struct model *m, const char *path)
         if (!in.block)
             ret = err_set(ENOMEM, "no memory to read %s", path);
     }
+    m->folded = false;
     if (ret == 0)
         ret = each_param(m, load_param, &in);
     free(in.block);
@@ -151,6 +152,7 @@ static int save_param(const struct model *m, struct param *p, void *arg)
 
 int weights_save(const struct model *m, const char *path)
 {
+    CHECK(!m->folded);
     struct saving to = {.block = malloc(SAFETENSORS_BLOCK_BYTES)};
     int ret =
         to.block ? safetensors_out_new(&to.out) : err_set(ENOMEM, "no memory to write %s", path);

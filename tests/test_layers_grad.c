@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "layers/layer.h"
+#include "layers/darknet.h"
 #include "tests/check.h"
 
 static const float step_size = 0.125f;
@@ -252,6 +252,9 @@ static void others(struct device *d)
     check_layer(d, "avgpool to 7x7", avgpool_new(7, 7), 4, one, false);
     check_layer(d, "avgpool to 2x3", avgpool_new(2, 3), 4, image, false);
     check_layer(d, "flatten", flatten_new(), 4, image, false);
+    check_layer(d, "upsample", upsample_new(2), 4, image, false);
+    check_layer(d, "upsample by 3", upsample_new(3), 4, image, false);
+    check_layer(d, "route of one", route_new(), 4, image, false);
     check_layer(d, "dropout", dropout_new(0.4f), 4, image, false);
     check_layer(d, "dropout of nothing", dropout_new(0), 2, flat, false);
 }
