@@ -33,13 +33,13 @@ static void print_table(const struct model *m, int n)
     char shape[64], text[128], layer[192];
     struct tensor in = model_crossing(m, 0, n);
     printf("%s, input %s\n\n", m->name, tensor_shape_text(&in, shape, sizeof(shape)));
-    printf("%3s  %-20s %-50s %-20s %10s %12s %13s\n", "", "name", "layer", "output", "parameters",
+    printf("%3s  %-20s %-58s %-20s %10s %12s %13s\n", "", "name", "layer", "output", "parameters",
            "MFLOP/sample", "bytes to next");
     for (int i = 0; i < m->nlayer; i++) {
         const struct layer *l = m->layer[i];
         struct tensor out = output(m, i, n);
         snprintf(layer, sizeof(layer), "%s %s", l->ops->name, describe(l, text, sizeof(text)));
-        printf("%3d  %-20s %-50s %-20s %10zu %12.3f ", i, l->name, layer,
+        printf("%3d  %-20s %-58s %-20s %10zu %12.3f ", i, l->name, layer,
                tensor_shape_text(&out, shape, sizeof(shape)), model_param_count(m, i, i + 1),
                1e-6 * m->plan[i].flops);
         if (i + 1 == m->nlayer)
@@ -116,10 +116,12 @@ int cmd_inspect(const struct config *c)
     int ret = setup_model(&m, c);
     if (ret < 0)
         return ret;
+    /* a detector's request is one picture */
+    int n = m->boxes && !config_given(c, OPT_BATCH_SIZE) ? 1 : c->batch_size;
     if (c->json)
-        ret = print_json(m, c->batch_size);
+        ret = print_json(m, n);
     else
-        print_table(m, c->batch_size);
+        print_table(m, n);
     model_close(m);
     return ret;
 }

@@ -5,18 +5,19 @@
 
 #include "base/err.h"
 #include "models/build.h"
+#include "models/darknet.h"
 
 struct entry {
     int (*build)(struct model *m, const struct model_options *opt);
     int in[TENSOR_MAX_DIM];
 };
 
-static const char *const names[] = {"small", "vgg11", "vgg16", "vgg19", NULL};
+static const char *const names[] = {"small",  "vgg11",       "vgg16", "vgg19",
+                                    "yolov3", "yolov3-tiny", NULL};
 static const struct entry entries[] = {
-    {small_build, {1, 1, 28, 28}},
-    {vgg11_build, {1, 3, 32, 32}},
-    {vgg16_build, {1, 3, 32, 32}},
-    {vgg19_build, {1, 3, 32, 32}},
+    {small_build, {1, 1, 28, 28}},    {vgg11_build, {1, 3, 32, 32}},
+    {vgg16_build, {1, 3, 32, 32}},    {vgg19_build, {1, 3, 32, 32}},
+    {yolov3_build, {1, 3, 416, 416}}, {yolov3_tiny_build, {1, 3, 416, 416}},
 };
 _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(entries) / sizeof(entries[0]) + 1,
                "a name for every model");
@@ -51,6 +52,9 @@ int model_open(struct model **out, const char *name, const struct model_options 
     int ret = check_options(name, opt);
     if (ret < 0)
         return ret;
+    const char *dot = strrchr(name, '.');
+    if (dot && !strcmp(dot, ".cfg"))
+        return darknet_cfg_open(out, name, opt);
     for (int i = 0; names[i]; i++) {
         if (strcmp(name, names[i]))
             continue;
@@ -74,5 +78,7 @@ int model_open(struct model **out, const char *name, const struct model_options 
     for (int i = 0; names[i]; i++)
         used +=
             (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "", names[i]);
-    return err_set(EINVAL, "there is no model \"%s\"; the models are %s", name, known);
+    return err_set(EINVAL,
+                   "there is no model \"%s\"; the models are %s, and paths to darknet .cfg files",
+                   name, known);
 }
