@@ -20,7 +20,8 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_ROLE] = {"role", {"suite"}, "NAME", RUNS, 0,
         "aio (default), source, client, intermediate or final; the original's offload_* too"},
     [OPT_MODEL] = {"model", {"model-name"}, "M", RUNS | INSPECT | INIT, 0,
-        "small, vgg11 (default of train), vgg16 or vgg19; the original's names too: "
+        "small, vgg11 (default of train), vgg16 or vgg19; to inspect and init also yolov3, "
+        "yolov3-tiny or the path of a darknet .cfg; the original's names too: "
         "VGG_unsplit, VGG_client, VGG_server, Small_unsplit, Small_client, Small_server"},
     [OPT_LAYERS] = {"layers", {0}, "A:B", TRAIN, 0,
         "this node runs layers A (included) to B (not), numbered as inspect prints them; "
