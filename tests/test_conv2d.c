@@ -34,6 +34,27 @@ static void shapes_of(struct device *d, struct device *ref)
         conv_against_reference(d, ref, cases[i], 0);
 }
 
+/*
+ * Where Winograd's algorithm is taken: 3 x 3, no stride, enough channels for vectors of 16. Tiles
+ * of 4 and of 2, images that they do not divide, each padding, more tiles than one step takes.
+ */
+static void winograd_of(struct device *d, struct device *ref)
+{
+    static const struct conv_case cases[] = {
+        {2, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1},  {3, 37, 9, 7, 45, 3, 3, 1, 1, 1, 1},
+        {8, 33, 2, 2, 50, 3, 3, 1, 1, 1, 1},  {9, 40, 3, 2, 33, 3, 3, 1, 1, 1, 1},
+        {2, 35, 8, 11, 34, 3, 3, 1, 1, 0, 2}, {2, 34, 6, 6, 64, 3, 3, 1, 1, 0, 0},
+        {1, 48, 4, 30, 36, 3, 3, 1, 1, 2, 1}, {10, 33, 32, 31, 35, 3, 3, 1, 1, 1, 1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        conv_against_reference(d, ref, cases[i], 0);
+}
+
+static void winograd(void **state)
+{
+    check_each_isa(winograd_of, 2);
+}
+
 static void shapes(void **state)
 {
     check_each_isa(shapes_of, 2);
@@ -44,6 +65,7 @@ static void same_bits_for_any_threads(void **state)
     for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
         conv_check_threads(*isa, (struct conv_case){3, 9, 20, 20, 40, 3, 3, 1, 1, 1, 1}, 0);
         conv_check_threads(*isa, (struct conv_case){1, 64, 5, 5, 90, 3, 3, 1, 1, 1, 1}, 0);
+        conv_check_threads(*isa, (struct conv_case){4, 40, 12, 10, 36, 3, 3, 1, 1, 1, 1}, 0);
         conv_check_threads(*isa, (struct conv_case){2, 3, 60, 60, 12, 3, 3, 2, 2, 1, 1}, 0);
     }
 }
@@ -52,6 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes),
+        cmocka_unit_test(winograd),
         cmocka_unit_test(same_bits_for_any_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/pad.h"
+#include "kernels/cpu/winograd.h"
 
 static struct padded forward_pad(const struct conv2d_dims *s)
 {
@@ -71,9 +72,9 @@ static struct gemm forward_plan(const struct conv2d_dims *s, const struct padded
     return g;
 }
 
-void CPU(conv2d_apply)(struct device *d, float *out, const float *inp, const float *weight,
-                       const float *bias, const struct conv2d_dims *s, enum act act, int add,
-                       void *work)
+static void apply_plain(struct device *d, float *out, const float *inp, const float *weight,
+                        const float *bias, const struct conv2d_dims *s, enum act act, int add,
+                        void *work)
 {
     struct padded p = forward_pad(s);
     struct gemm g = forward_plan(s, &p);
@@ -83,10 +84,24 @@ void CPU(conv2d_apply)(struct device *d, float *out, const float *inp, const flo
     g.c = out;
     g.bias = bias;
     g.add = add;
-    g.act = act == ACT_SIGMOID ? ACT_NONE : act;
+    g.act = act;
     CPU(gemm_run)(cpu_pool(d), &g, (char *)work + CPU(pad_bytes)(&p));
-    if (g.act != act)
-        CPU(act_forward)(d, out, out, (size_t)g.m * (size_t)g.n, act);
+}
+
+void CPU(conv2d_apply)(struct device *d, float *out, const float *inp, const float *weight,
+                       const float *bias, const struct conv2d_dims *s, enum act act, int add,
+                       void *work)
+{
+    enum act fused = act == ACT_SIGMOID ? ACT_NONE : act;
+    struct winograd w;
+    if (CPU(winograd_plan)(&w, s)) {
+        struct matrix weights = {weight, axis_line(1), axis_line(s->c * 9)};
+        CPU(winograd_apply)(cpu_pool(d), &w, out, inp, &weights, bias, fused, add, work);
+    } else {
+        apply_plain(d, out, inp, weight, bias, s, fused, add, work);
+    }
+    if (fused != act)
+        CPU(act_forward)(d, out, out, (size_t)pixel_count(s) * (size_t)s->k, act);
 }
 
 /*
@@ -137,13 +152,12 @@ static struct gemm backward_data_plan(const struct conv2d_dims *s, const struct 
     return g;
 }
 
-void CPU(conv2d_apply_transposed)(struct device *d, float *dinp, const float *dout,
-                                  const float *weight, const float *bias,
-                                  const struct conv2d_dims *s, enum act act, int add, void *work)
+static void transposed_plain(struct device *d, float *dinp, const float *dout, const float *weight,
+                             const float *bias, const struct conv2d_dims *s, enum act act, int add,
+                             void *work)
 {
     struct padded p = backward_pad(s);
     const float *image = CPU(pad_run)(cpu_pool(d), &p, dout, work);
-    enum act fused = act == ACT_SIGMOID ? ACT_NONE : act;
     for (int fy = 0; fy < s->sh && fy < s->h; fy++) {
         struct phase y = phase_of(fy, s->h, s->ph, s->kh, s->sh);
         for (int fx = 0; fx < s->sw && fx < s->w; fx++) {
@@ -154,9 +168,23 @@ void CPU(conv2d_apply_transposed)(struct device *d, float *dinp, const float *do
             g.c = dinp + (size_t)fy * (size_t)s->w + fx;
             g.bias = bias;
             g.add = add;
-            g.act = fused;
+            g.act = act;
             CPU(gemm_run)(cpu_pool(d), &g, (char *)work + CPU(pad_bytes)(&p));
         }
+    }
+}
+
+void CPU(conv2d_apply_transposed)(struct device *d, float *dinp, const float *dout,
+                                  const float *weight, const float *bias,
+                                  const struct conv2d_dims *s, enum act act, int add, void *work)
+{
+    enum act fused = act == ACT_SIGMOID ? ACT_NONE : act;
+    struct winograd w;
+    if (CPU(winograd_plan_transposed)(&w, s)) {
+        struct matrix mirrored = {weight + 8, {3, 3, (ptrdiff_t)s->c * 9, -3, -1}, axis_line(9)};
+        CPU(winograd_apply)(cpu_pool(d), &w, dinp, dout, &mirrored, bias, fused, add, work);
+    } else {
+        transposed_plain(d, dinp, dout, weight, bias, s, fused, add, work);
     }
     if (fused != act)
         CPU(act_forward)
@@ -195,6 +223,11 @@ static struct gemm backward_weights_plan(const struct conv2d_dims *s, const stru
 static void weights_run(struct device *d, float *dweight, const float *dout, const float *inp,
                         const struct conv2d_dims *s, float scale, void *work)
 {
+    struct winograd w;
+    if (CPU(winograd_plan)(&w, s)) {
+        CPU(winograd_weights)(cpu_pool(d), &w, dweight, dout, inp, scale, work);
+        return;
+    }
     struct padded p = forward_pad(s);
     struct gemm g = backward_weights_plan(s, &p);
     g.a.data = CPU(pad_run)(cpu_pool(d), &p, inp, work);
@@ -262,27 +295,42 @@ void CPU(conv2d_backward_weights)(struct device *d, float *dweight, float *dbias
         CPU(conv2d_bias)(d, dbias, dout, s->n, s->k, s->oh * s->ow, scale);
 }
 
-size_t CPU(conv2d_work)(struct device *d, const struct conv2d_dims *s, int backward)
+static size_t larger(size_t a, size_t b)
 {
-    struct padded pad = forward_pad(s);
-    struct gemm g = forward_plan(s, &pad);
-    size_t bytes = CPU(pad_bytes)(&pad) + CPU(gemm_bytes)(&g);
-    if (!backward)
-        return bytes;
-    g = backward_weights_plan(s, &pad);
-    size_t more = CPU(pad_bytes)(&pad) + CPU(gemm_bytes)(&g);
-    if (more > bytes)
-        bytes = more;
-    pad = backward_pad(s);
+    return a > b ? a : b;
+}
+
+static size_t transposed_bytes(const struct conv2d_dims *s)
+{
+    struct winograd w;
+    if (CPU(winograd_plan_transposed)(&w, s))
+        return CPU(winograd_bytes)(&w);
+    struct padded pad = backward_pad(s);
+    size_t bytes = 0;
     for (int fy = 0; fy < s->sh && fy < s->h; fy++) {
         struct phase y = phase_of(fy, s->h, s->ph, s->kh, s->sh);
         for (int fx = 0; fx < s->sw && fx < s->w; fx++) {
             struct phase x = phase_of(fx, s->w, s->pw, s->kw, s->sw);
-            g = backward_data_plan(s, &pad, &y, &x);
-            more = CPU(pad_bytes)(&pad) + CPU(gemm_bytes)(&g);
-            if (more > bytes)
-                bytes = more;
+            struct gemm g = backward_data_plan(s, &pad, &y, &x);
+            bytes = larger(bytes, CPU(gemm_bytes)(&g));
         }
     }
-    return bytes;
+    return CPU(pad_bytes)(&pad) + bytes;
+}
+
+size_t CPU(conv2d_work)(struct device *d, const struct conv2d_dims *s, int backward)
+{
+    struct winograd w;
+    size_t forward, weights;
+    if (CPU(winograd_plan)(&w, s)) {
+        forward = CPU(winograd_bytes)(&w);
+        weights = CPU(winograd_weights_bytes)(&w);
+    } else {
+        struct padded pad = forward_pad(s);
+        struct gemm g = forward_plan(s, &pad);
+        forward = CPU(pad_bytes)(&pad) + CPU(gemm_bytes)(&g);
+        g = backward_weights_plan(s, &pad);
+        weights = CPU(pad_bytes)(&pad) + CPU(gemm_bytes)(&g);
+    }
+    return backward ? larger(larger(forward, weights), transposed_bytes(s)) : forward;
 }

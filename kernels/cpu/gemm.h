@@ -73,7 +73,10 @@ struct gemm {
     enum act act; /* not ACT_SIGMOID: it takes its own pass */
     int pack_a;   /* copy A into panels first: where its strides would thrash the caches */
     int local_b;  /* each job packs its own columns of B: for a B that is large beside m */
-    int chunk;    /* 0, or sum this much of k apart and add the sums in order; a multiple of KC */
+    int batch;    /* 0, or so many products of this shape, all cut into jobs together: */
+    ptrdiff_t a_batch, c_batch; /* the distance of their A and C */
+    const float *packed_b;      /* NULL, or B in panels already, gemm_packed_floats apart */
+    int chunk; /* 0, or sum this much of k apart and add the sums in order; a multiple of KC */
 };
 
 /* work: CPU(gemm_bytes) bytes, 64-byte aligned. */
@@ -106,14 +109,29 @@ void CPU(gemm_pack_a)(float *dst, const struct matrix *a, int i0, int mm, int p0
 void CPU(gemm_store)(const struct gemm *g, const float *t, ptrdiff_t ld, int i0, int mm, int j0,
                      int nn);
 
+static inline int gemm_min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 static inline int gemm_round_up(int x, int to)
 {
     return (x + to - 1) / to * to;
 }
 
-static inline int gemm_min(int a, int b)
+/* A packed B: where row p, column j lies. Blocks of KC rows, in each panels of NR columns. */
+static inline size_t gemm_packed_at(int n, int k, int p, int j)
 {
-    return a < b ? a : b;
+    int p0 = p / KC * KC, j0 = j / NR * NR, all = gemm_round_up(n, VL);
+    int kc = gemm_min(KC, k - p0), width = gemm_min(NR, all - j0);
+    return (size_t)all * (size_t)p0 + (size_t)j0 * (size_t)kc + (size_t)(p - p0) * (size_t)width +
+           (size_t)(j - j0);
+}
+
+/* An odd number of lines: the same place of the products of a batch falls into different sets. */
+static inline size_t gemm_packed_floats(int n, int k)
+{
+    return (((size_t)gemm_round_up(n, VL) * (size_t)k + 15) / 16 | 1) * 16;
 }
 
 #endif

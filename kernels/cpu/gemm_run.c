@@ -13,7 +13,7 @@ enum {
     PACK_FLOATS = 32 << 10, /* what one packing job copies, about */
     JOBS_A_THREAD = 6,      /* wanted, so that a thread that comes late costs little */
     JOB_FLOPS = 1 << 20,    /* but smaller jobs do not pay for their start */
-    LOCAL_B_AT = 512 << 10, /* in the worker's scratch: C before it, B from here, in bytes */
+    LOCAL_B_AT = 128 << 10, /* in the worker's scratch: C before it, B from this float on */
 };
 
 struct run {
@@ -42,19 +42,20 @@ static int chunks(const struct gemm *g)
     return g->chunk > 0 && g->k > 0 ? (g->k + g->chunk - 1) / g->chunk : 1;
 }
 
-static size_t line_up(size_t floats)
+static int batch(const struct gemm *g)
 {
-    return (floats + 15) / 16 * 16;
+    return g->batch > 0 ? g->batch : 1;
 }
 
+/* Of one product of a batch. */
 static size_t a_floats(const struct gemm *g)
 {
-    return g->pack_a ? line_up((size_t)gemm_round_up(g->m, MR) * (size_t)g->k) : 0;
+    return g->pack_a ? ((size_t)gemm_round_up(g->m, MR) * (size_t)g->k + 15) / 16 * 16 : 0;
 }
 
 static size_t b_floats(const struct gemm *g)
 {
-    return g->local_b ? 0 : line_up((size_t)gemm_round_up(g->n, VL) * (size_t)g->k);
+    return g->local_b || g->packed_b ? 0 : gemm_packed_floats(g->n, g->k);
 }
 
 static size_t part_floats(const struct gemm *g)
@@ -65,15 +66,15 @@ static size_t part_floats(const struct gemm *g)
 
 size_t CPU(gemm_bytes)(const struct gemm *g)
 {
-    return (a_floats(g) + b_floats(g) + part_floats(g)) * sizeof(float);
+    return (a_floats(g) * (size_t)batch(g) + b_floats(g) + part_floats(g)) * sizeof(float);
 }
 
 /*
  * c (mm, nn), rows ldc apart, = or += alpha * A's rows from i0 * packed B. pad: c's rows have room
  * for whole vectors.
  */
-static void multiply(const struct run *r, int p0, int kc, const float *b, int i0, int mm, int nn,
-                     float *c, ptrdiff_t ldc, int pad, int add)
+static void multiply(const struct run *r, int item, int p0, int kc, const float *b, int i0, int mm,
+                     int nn, float *c, ptrdiff_t ldc, int pad, int add)
 {
     const struct gemm *g = r->g;
     ptrdiff_t idx[KC], off[MC];
@@ -81,14 +82,15 @@ static void multiply(const struct run *r, int p0, int kc, const float *b, int i0
     if (g->pack_a) {
         for (int p = 0; p < kc; p++)
             idx[p] = p * MR;
-        const float *panel = r->a + (size_t)gemm_round_up(g->m, MR) * (size_t)p0;
+        const float *panel =
+            r->a + (size_t)item * a_floats(g) + (size_t)gemm_round_up(g->m, MR) * (size_t)p0;
         for (int i = 0; i < mm; i++)
             base[i] = panel + (size_t)((i0 + i) / MR) * (size_t)(kc * MR) + (i0 + i) % MR;
     } else {
         CPU(axis_fill)(&g->a.col, p0, kc, idx);
         CPU(axis_fill)(&g->a.row, i0, mm, off);
         for (int i = 0; i < mm; i++)
-            base[i] = g->a.data + off[i];
+            base[i] = g->a.data + item * g->a_batch + off[i];
     }
     for (int j = 0; j < nn; j += NR) {
         int have = gemm_min(NR, nn - j), nv = (have + VL - 1) / VL;
@@ -110,20 +112,23 @@ static void multiply(const struct run *r, int p0, int kc, const float *b, int i0
     }
 }
 
-/* A block's rows i0 .. and columns j0 .., steps p0 to p1 of k. */
-static void block(const struct run *r, int p0, int p1, int i0, int mm, int j0, int nn, float *c,
-                  ptrdiff_t ldc, int pad, int add, float *local)
+/* A block's rows i0 .. and columns j0 .., steps p0 to p1 of k, of one product of the batch. */
+static void block(const struct run *r, int item, int p0, int p1, int i0, int mm, int j0, int nn,
+                  float *c, ptrdiff_t ldc, int pad, int add, float *local)
 {
     const struct gemm *g = r->g;
+    const float *packed = r->b;
+    if (g->packed_b)
+        packed = g->packed_b + (size_t)item * gemm_packed_floats(g->n, g->k);
     for (int p = p0; p < p1 || p == p0; p += KC) {
         int kc = gemm_min(KC, p1 - p);
         const float *b = local;
         if (local)
             CPU(gemm_pack_b)(local, &g->b, p, kc, j0, nn);
         else
-            b = r->b + (size_t)gemm_round_up(g->n, VL) * (size_t)p + (size_t)j0 * (size_t)kc;
+            b = packed + (size_t)gemm_round_up(g->n, VL) * (size_t)p + (size_t)j0 * (size_t)kc;
         for (int i = 0; i < mm; i += MC)
-            multiply(r, p, kc, b, i0 + i, gemm_min(MC, mm - i), nn, c + i * ldc, ldc, pad,
+            multiply(r, item, p, kc, b, i0 + i, gemm_min(MC, mm - i), nn, c + i * ldc, ldc, pad,
                      add || p > p0);
     }
 }
@@ -132,23 +137,23 @@ static void run_block(void *arg, int job, int worker)
 {
     const struct run *r = arg;
     const struct gemm *g = r->g;
-    int mb = job % r->nmb, nb = job / r->nmb % r->nnb, chunk = job / r->nmb / r->nnb;
+    int mb = job % r->nmb, nb = job / r->nmb % r->nnb, rest = job / r->nmb / r->nnb;
     int i0 = mb * r->mc, mm = gemm_min(r->mc, g->m - i0);
     int j0 = nb * r->nc, nn = gemm_min(r->nc, g->n - j0);
-    char *scratch = pool_scratch(r->pool, worker);
-    float *local = g->local_b ? (float *)(scratch + LOCAL_B_AT) : NULL;
+    float *scratch = pool_scratch(r->pool, worker);
+    float *local = g->local_b ? scratch + LOCAL_B_AT : NULL;
     if (r->nchunk > 1) {
-        int p0 = chunk * r->chunk, p1 = gemm_min(g->k, p0 + r->chunk);
-        float *c = r->part + (size_t)chunk * (size_t)g->m * (size_t)r->ld_part +
+        int p0 = rest * r->chunk, p1 = gemm_min(g->k, p0 + r->chunk);
+        float *c = r->part + (size_t)rest * (size_t)g->m * (size_t)r->ld_part +
                    (size_t)i0 * (size_t)r->ld_part + j0;
-        block(r, p0, p1, i0, mm, j0, nn, c, r->ld_part, 1, 0, local);
+        block(r, 0, p0, p1, i0, mm, j0, nn, c, r->ld_part, 1, 0, local);
     } else if (r->in_place) {
-        float *c = g->c + (size_t)i0 * (size_t)g->c_row.s2 + j0;
-        block(r, 0, g->k, i0, mm, j0, nn, c, g->c_row.s2, 0, g->add, local);
+        float *c = g->c + rest * g->c_batch + (size_t)i0 * (size_t)g->c_row.s2 + j0;
+        block(r, rest, 0, g->k, i0, mm, j0, nn, c, g->c_row.s2, 0, g->add, local);
     } else {
-        float *c = (float *)scratch;
+        float *c = scratch;
         ptrdiff_t ld = gemm_round_up(nn, VL);
-        block(r, 0, g->k, i0, mm, j0, nn, c, ld, 1, 0, local);
+        block(r, 0, 0, g->k, i0, mm, j0, nn, c, ld, 1, 0, local);
         CPU(gemm_store)(g, c, ld, i0, mm, j0, nn);
     }
 }
@@ -179,9 +184,12 @@ static void run_pack(void *arg, int job, int worker)
         job -= r->a_jobs;
     int p0 = job % nk * KC, kc = gemm_min(KC, g->k - p0);
     if (is_a) {
-        int i0 = job / nk * r->a_rows;
-        float *dst = r->a + (size_t)gemm_round_up(g->m, MR) * (size_t)p0 + (size_t)i0 * (size_t)kc;
-        CPU(gemm_pack_a)(dst, &g->a, i0, gemm_min(r->a_rows, g->m - i0), p0, kc);
+        int groups = (g->m + r->a_rows - 1) / r->a_rows;
+        int i0 = job / nk % groups * r->a_rows, item = job / nk / groups;
+        struct matrix a = {g->a.data + item * g->a_batch, g->a.row, g->a.col};
+        float *dst = r->a + (size_t)item * a_floats(g) +
+                     (size_t)gemm_round_up(g->m, MR) * (size_t)p0 + (size_t)i0 * (size_t)kc;
+        CPU(gemm_pack_a)(dst, &a, i0, gemm_min(r->a_rows, g->m - i0), p0, kc);
     } else {
         int j0 = job / nk * r->b_cols;
         float *dst = r->b + (size_t)gemm_round_up(g->n, VL) * (size_t)p0 + (size_t)j0 * (size_t)kc;
@@ -194,7 +202,7 @@ static void cut_blocks(struct run *r)
 {
     const struct gemm *g = r->g;
     int threads = pool_threads(r->pool);
-    double flops = 2.0 * g->m * g->n * g->k;
+    double flops = 2.0 * g->m * g->n * g->k * batch(g);
     int want = threads == 1 ? 1 : threads * JOBS_A_THREAD;
     if (want > flops / JOB_FLOPS)
         want = (int)(flops / JOB_FLOPS);
@@ -202,7 +210,7 @@ static void cut_blocks(struct run *r)
     for (;;) {
         r->nmb = (g->m + mc - 1) / mc;
         r->nnb = (g->n + nc - 1) / nc;
-        if (r->nmb * r->nnb * r->nchunk >= want)
+        if (r->nmb * r->nnb * r->nchunk * batch(g) >= want)
             break;
         if (nc / 2 >= NR && (nc > 2 * mc || mc <= 4 * MR || g->local_b))
             nc = gemm_round_up(nc / 2, NR);
@@ -227,21 +235,22 @@ void CPU(gemm_run)(struct pool *pool, const struct gemm *g, void *work)
                  g->act == ACT_NONE;
     CHECK(g->act != ACT_SIGMOID && g->chunk % KC == 0);
     CHECK(!g->local_b || r.in_place || r.nchunk > 1);
+    CHECK(batch(g) == 1 || (r.in_place && r.nchunk == 1 && (g->packed_b || g->k == 0)));
     r.a = work;
-    r.b = r.a + a_floats(g);
+    r.b = r.a + a_floats(g) * (size_t)batch(g);
     r.part = r.b + b_floats(g);
     int nk = kblocks(g), kc = gemm_min(KC, g->k);
     if (kc > 0 && g->pack_a) {
         r.a_rows = gemm_round_up(gemm_min(g->m, PACK_FLOATS / kc + 1), MR);
-        r.a_jobs = (g->m + r.a_rows - 1) / r.a_rows * nk;
+        r.a_jobs = (g->m + r.a_rows - 1) / r.a_rows * nk * batch(g);
     }
-    if (kc > 0 && !g->local_b) {
+    if (kc > 0 && !g->local_b && !g->packed_b) {
         r.b_cols = gemm_round_up(gemm_min(g->n, PACK_FLOATS / kc + 1), NR);
         r.b_jobs = (g->n + r.b_cols - 1) / r.b_cols * nk;
     }
     pool_run(pool, r.a_jobs + r.b_jobs, run_pack, &r);
     cut_blocks(&r);
-    pool_run(pool, r.nmb * r.nnb * r.nchunk, run_block, &r);
+    pool_run(pool, r.nmb * r.nnb * r.nchunk * batch(g), run_block, &r);
     if (r.nchunk > 1)
         pool_run(pool, (g->m + MR - 1) / MR, reduce_rows, &r);
 }
