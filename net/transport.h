@@ -26,13 +26,14 @@ struct transport_op {
     bool active;
     uint8_t kind;
     bool cancelled;
-    bool try_first; /* poll: data is likely there, try before waiting */
+    bool try_first; /* a receive whose data is likely there: tried before waiting for it */
     bool whole; /* io_uring: complete with all bytes (where the kernel can), not with the first */
     struct transport_hold *hold; /* sends: use send_zc and count here; NULL: plain send */
     void *buf;
     size_t bytes;
     short events;
     int index;
+    int res; /* uring: of one that was done at once */
     void (*done)(struct transport_op *op,
                  int res); /* bytes, poll events, or -errno; active is false again */
     void (*notified)(struct transport_op *op, struct transport_hold *hold, bool copied);
