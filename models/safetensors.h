@@ -81,8 +81,4 @@ int safetensors_out_write(struct safetensors_out *out, const void *data, size_t 
 int safetensors_out_commit(struct safetensors_out *out);
 void safetensors_out_free(struct safetensors_out *out); /* NULL is fine */
 
-/* 0 if a file could be put at `path`: the folder exists and is writable, and what stands there is a
- * writable file or nothing. */
-int safetensors_out_possible(const char *path);
-
 #endif

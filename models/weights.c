@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "models/file_out.h"
 #include "models/safetensors.h"
 
 static void shape_of(const struct tensor *t, int64_t dim[TENSOR_MAX_DIM])
@@ -174,7 +175,7 @@ int weights_save(const struct model *m, const char *path)
 
 int weights_writable(const char *path)
 {
-    return safetensors_out_possible(path);
+    return file_out_possible(path);
 }
 
 struct weights_writer {
