@@ -12,6 +12,7 @@ int cmd_train(const struct config *c);
 int cmd_infer(const struct config *c);
 int cmd_inspect(const struct config *c);
 int cmd_init(const struct config *c);
+int cmd_convert(const struct config *c);
 int cmd_merge(const struct config *c);
 int cmd_doctor(const struct config *c);
 

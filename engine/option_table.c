@@ -9,19 +9,20 @@ enum {
     INFER = 1u << CMD_INFER,
     INSPECT = 1u << CMD_INSPECT,
     INIT = 1u << CMD_INIT,
+    CONVERT = 1u << CMD_CONVERT,
     MERGE = 1u << CMD_MERGE,
     DOCTOR = 1u << CMD_DOCTOR,
     RUNS = TRAIN | INFER,
-    ALL = RUNS | INSPECT | INIT | MERGE | DOCTOR,
+    ALL = RUNS | INSPECT | INIT | CONVERT | MERGE | DOCTOR,
 };
 
 /* clang-format off */
 static const struct option_spec specs[OPT_COUNT] = {
     [OPT_ROLE] = {"role", {"suite"}, "NAME", RUNS, 0,
         "aio (default), source, client, intermediate or final; the original's offload_* too"},
-    [OPT_MODEL] = {"model", {"model-name"}, "M", RUNS | INSPECT | INIT, 0,
-        "small, vgg11 (default of train), vgg16 or vgg19; to inspect and init also yolov3, "
-        "yolov3-tiny or the path of a darknet .cfg; the original's names too: "
+    [OPT_MODEL] = {"model", {"model-name"}, "M", RUNS | INSPECT | INIT | CONVERT, 0,
+        "small, vgg11 (default of train), vgg16, vgg19, yolov3, yolov3-tiny, or a path to a "
+        "darknet .cfg (darknet's are not trained here); the original's names too: "
         "VGG_unsplit, VGG_client, VGG_server, Small_unsplit, Small_client, Small_server"},
     [OPT_LAYERS] = {"layers", {0}, "A:B", TRAIN, 0,
         "this node runs layers A (included) to B (not), numbered as inspect prints them; "
@@ -45,14 +46,14 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_DROPOUT] = {"dropout", {0}, "P", TRAIN, 0, "of the VGG models; 0 turns it off (0.5)"},
     [OPT_SHUFFLE] = {"shuffle", {0}, NULL, TRAIN, 0,
         "a new order each epoch; default: in reading order"},
-    [OPT_SEED] = {"seed", {0}, "S", RUNS | INIT, 0,
+    [OPT_SEED] = {"seed", {0}, "S", RUNS | INIT | CONVERT, 0,
         "of fresh weights, dropout, shuffling and the data set shapes (1)"},
     [OPT_MICRO_BATCHES] = {"micro-batches", {0}, "K", TRAIN, 0,
         "parts that a batch is worked in; the gradients add up to the full batch's (1)"},
     [OPT_WEIGHTS] = {"weights", {0}, "FILE", RUNS, 0,
-        "start from these (.safetensors) instead of fresh weights"},
+        "start from these (.safetensors, or .weights of darknet) instead of fresh weights"},
     [OPT_SAVE] = {"save", {0}, "FILE", TRAIN | INIT | MERGE, 0,
-        "write the weights here (.safetensors)"},
+        "write the weights here (.safetensors, or .weights for darknet models)"},
     [OPT_LOG] = {"log", {0}, "FILE", TRAIN, 0,
         "CSV \"step,loss\", one row a step, the first step is 1"},
     [OPT_DEVICE] = {"device", {0}, "auto|cpu|cuda[:N]", RUNS | INIT, 0,
@@ -95,6 +96,7 @@ static const struct {
     [CMD_INFER] = {"infer", "run a trained model on the test split", ""},
     [CMD_INSPECT] = {"inspect", "layers, shapes, parameters, FLOPs, bytes across each cut", ""},
     [CMD_INIT] = {"init", "write fresh weights", ""},
+    [CMD_CONVERT] = {"convert", "weights between .safetensors and darknet's .weights", " IN OUT"},
     [CMD_MERGE] = {"merge", "parts saved by several nodes into one file", " PART..."},
     [CMD_DOCTOR] = {"doctor", "what this machine offers", ""},
 };

@@ -112,7 +112,7 @@ int options_parse(struct words *w, enum command c, int argc, char **argv)
             return used < 0 ? used : 0;
         i += used;
     }
-    if (w->noperand && c != CMD_MERGE)
+    if (w->noperand && !*command_operands(c))
         return err_set(EINVAL,
                        "%s takes options only, there is \"%s\": see sparse-engine %s --help",
                        command_name(c), w->operand[0], command_name(c));

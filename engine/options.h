@@ -15,7 +15,16 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum command { CMD_TRAIN, CMD_INFER, CMD_INSPECT, CMD_INIT, CMD_MERGE, CMD_DOCTOR, CMD_COUNT };
+enum command {
+    CMD_TRAIN,
+    CMD_INFER,
+    CMD_INSPECT,
+    CMD_INIT,
+    CMD_CONVERT,
+    CMD_MERGE,
+    CMD_DOCTOR,
+    CMD_COUNT
+};
 
 enum option {
     OPT_ROLE,

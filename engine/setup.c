@@ -52,7 +52,16 @@ int setup_model(struct model **m, const struct config *c)
     struct model_options opt = model_options_default();
     opt.codec = c->codec;
     opt.dropout = c->dropout;
-    return model_open(m, c->model, &opt);
+    int ret = model_open(m, c->model, &opt);
+    if (!ret && c->command == CMD_TRAIN && (*m)->boxes) {
+        ret = err_set(EINVAL,
+                      "--model %s is a detector, and those are not trained here: choose "
+                      "another model",
+                      c->model);
+        model_close(*m);
+        *m = NULL;
+    }
+    return ret;
 }
 
 int setup_all_layers(const struct model *m, const struct config *c)
@@ -70,12 +79,15 @@ int setup_all_layers(const struct model *m, const struct config *c)
 
 int setup_weights(struct model *m, const struct config *c)
 {
-    if (!c->weights) {
+    int cutoff = c->weights ? weights_cutoff(c->weights) : 0;
+    if (!c->weights || cutoff)
         model_init(m, c->seed);
+    if (!c->weights)
         return device_sync(m->dev);
-    }
     int ret = weights_load(m, c->weights);
-    if (!ret)
+    if (!ret && cutoff)
+        setup_say(c, "Weights of layers 0:%d from %s, those behind are fresh", cutoff, c->weights);
+    else if (!ret)
         setup_say(c, "Weights from %s", c->weights);
     return setup_not_words(ret);
 }

@@ -1,5 +1,5 @@
 /*
- * A model's parameters to and from safetensors files, and named tensors that grow row by row
+ * A model's parameters to and from safetensors files (darknet's: darknet_weights.c), and named tensors that grow row by row
  * (predictions). Which bytes a file holds is safetensors.c's concern, merging parts
  * weights_merge.c's. Called at start and end of a run, never in a step.
  */
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "models/darknet_weights.h"
 #include "models/file_out.h"
 #include "models/safetensors.h"
 
@@ -93,7 +94,7 @@ static int load_param(const struct model *m, struct param *p, void *arg)
     return 0;
 }
 
-int weights_load(struct model *m, const char *path)
+static int load_safetensors(struct model *m, const char *path)
 {
     struct loading in = {.wanted = 0};
     int ret = safetensors_open(&in.st, path);
@@ -111,12 +112,22 @@ int weights_load(struct model *m, const char *path)
         if (!in.block)
             ret = err_set(ENOMEM, "no memory to read %s", path);
     }
-    m->folded = false;
     if (ret == 0)
         ret = each_param(m, load_param, &in);
     free(in.block);
     safetensors_close(&in.st);
     return ret;
+}
+
+int weights_load(struct model *m, const char *path)
+{
+    m->folded = false;
+    return darknet_weights_named(path) ? darknet_weights_load(m, path) : load_safetensors(m, path);
+}
+
+int weights_cutoff(const char *path)
+{
+    return darknet_weights_cutoff(path);
 }
 
 struct saving {
@@ -154,6 +165,8 @@ static int save_param(const struct model *m, struct param *p, void *arg)
 int weights_save(const struct model *m, const char *path)
 {
     CHECK(!m->folded);
+    if (darknet_weights_named(path))
+        return darknet_weights_save(m, path);
     struct saving to = {.block = malloc(SAFETENSORS_BLOCK_BYTES)};
     int ret =
         to.block ? safetensors_out_new(&to.out) : err_set(ENOMEM, "no memory to write %s", path);

@@ -1,7 +1,8 @@
 /*
- * Weights on disk: safetensors, F32, names as PyTorch's state_dict. Streamed: memory beyond the
- * model is one header and one block. A file is written beside its place and renamed when whole, so
- * nothing half-written is ever seen.
+ * Weights on disk: safetensors, F32, names as PyTorch's state_dict; for darknet's models also its
+ * own .weights, and files of the first N layers that are named *.conv.N. The name decides.
+ * Streamed: memory beyond the model is one header and one block. A file is written beside its place
+ * and renamed when whole, so nothing half-written is ever seen.
  */
 #ifndef MODELS_WEIGHTS_H
 #define MODELS_WEIGHTS_H
@@ -10,8 +11,11 @@
 
 /* Fills this slice's parameters by name; tensors of other layers are passed over. Missing, wrong
  * dtype, wrong shape, overlap, truncation, a bad header: -EINVAL (or the file's errno) and a
- * sentence that names it. */
+ * sentence that names it. What a file of the first layers does not hold stays as it is. */
 int weights_load(struct model *m, const char *path);
+
+/* N where the file is named *.conv.N: it holds the first N layers alone. 0: all of them. */
+int weights_cutoff(const char *path);
 
 /* This slice's parameters and running statistics. */
 int weights_save(const struct model *m, const char *path);

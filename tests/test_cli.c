@@ -64,7 +64,9 @@ static void test_words_off(void **state)
     } row[] = {
         {"nosuch", "there is no command \"nosuch\": see sparse-engine --help"},
         {"--nosuch", "there is no command"},
-        {"convert a b", "there is no command \"convert\""},
+        {"convert a b", "convert wants two files and a model"},
+        {"convert a --model yolov3", "convert wants two files and a model"},
+        {"train --model yolov3", "--model yolov3 is a detector, and those are not trained"},
         {"monitor", "there is no command \"monitor\""},
         {"train --nosuch", "train has no option --nosuch"},
         {"train small", "there is \"small\""},
@@ -124,6 +126,10 @@ static void test_failures(void **state)
         {"init --model small --save nowhere/x", "nowhere"},
         {"merge none --save x", "none"},
         {"merge junk --save x", "junk"},
+        {"convert none x --model yolov3-tiny", "none"},
+        {"convert junk x --model yolov3-tiny", "junk"},
+        {"convert none.weights nowhere/x --model yolov3-tiny", "nowhere"},
+        {"inspect --model none.cfg", "none.cfg"},
         {"doctor >/dev/full", "cannot write to the standard output: No space left"},
         {"--version >/dev/full", "cannot write to the standard output"},
         {"inspect --model small --json >/dev/full", "cannot write to the standard output"},
@@ -176,6 +182,41 @@ static void test_bad_weights(void **state)
     unlink("w");
     unlink("short");
     unlink("renamed");
+}
+
+/* The way from fresh weights to darknet's and back; what a bad .cfg or .weights says. */
+static void test_darknet(void **state)
+{
+    static const char cfg[] = "[net]\nwidth=32\nheight=32\n[convolutional]\nbatch_normalize=1\n"
+                              "filters=6\nsize=3\npad=1\nactivation=leaky\n[yolo]\n"
+                              "anchors=4,5\nclasses=1\n";
+    cli_write("m.cfg", cfg, strlen(cfg));
+    cli_expect(&r, "inspect --model m.cfg", 0, "");
+    assert_non_null(strstr(r.out, "(1, 1024, 6)"));
+    assert_non_null(strstr(r.out, "174 parameters"));
+    cli_expect(&r, "init --model m.cfg --save a.weights", 0, "");
+    cli_expect(&r, "convert a.weights b.safetensors --model m.cfg", 0, "");
+    cli_expect(&r, "convert b.safetensors c.weights --model m.cfg", 0, "");
+    size_t bytes, other;
+    char *a = cli_file("a.weights", &bytes), *c = cli_file("c.weights", &other);
+    assert_int_equal(bytes, 20 + (4 * 6 + 162) * 4);
+    assert_int_equal(other, bytes);
+    assert_memory_equal(a, c, bytes);
+    cli_write("short.weights", a, bytes - 4);
+    cli_expect(&r, "convert short.weights d.safetensors --model m.cfg", 1, "short.weights");
+    cli_expect(&r, "convert a.weights d.safetensors --model yolov3-tiny", 1, "a.weights");
+    free(a);
+    free(c);
+    cli_write("m.cfg", "[net]\n[route]\nlayers=1\n", 23);
+    cli_expect(&r, "inspect --model m.cfg", 1, "m.cfg:3: [route] layers");
+    cli_write("m.cfg", "[net]\n[crnn]\n", 13);
+    cli_expect(&r, "inspect --model m.cfg", 1, "m.cfg:2: section [crnn]");
+    assert_int_equal(cli_files_here(), 5);
+    unlink("m.cfg");
+    unlink("a.weights");
+    unlink("b.safetensors");
+    unlink("c.weights");
+    unlink("short.weights");
 }
 
 /* Data files as somebody finds them after a download that broke off, or of something else. */
@@ -297,11 +338,11 @@ static void test_doctor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_help),        cmocka_unit_test(test_words_off),
-        cmocka_unit_test(test_failures),    cmocka_unit_test(test_old_files_stay),
-        cmocka_unit_test(test_bad_weights), cmocka_unit_test(test_bad_data),
-        cmocka_unit_test(test_inspect),     cmocka_unit_test(test_init_and_merge),
-        cmocka_unit_test(test_doctor),
+        cmocka_unit_test(test_help),           cmocka_unit_test(test_words_off),
+        cmocka_unit_test(test_failures),       cmocka_unit_test(test_old_files_stay),
+        cmocka_unit_test(test_bad_weights),    cmocka_unit_test(test_darknet),
+        cmocka_unit_test(test_bad_data),       cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_init_and_merge), cmocka_unit_test(test_doctor),
     };
     return cmocka_run_group_tests(tests, cli_enter, cli_leave);
 }
