@@ -54,6 +54,7 @@ struct config {
     uint64_t inferences; /* 0: the test split once */
     bool json;
     const char *output; /* NULL: not given */
+    bool unfolded;      /* of --no-fold */
     bool quiet, verbose, monitor;
     const char *const *part_file; /* merge's operands */
     int npart_file;

@@ -169,6 +169,9 @@ static int parse_network(struct config *c, enum option o, const char *text)
         return address_parse(&c->upstream, "--upstream", text, 1);
     case OPT_LISTEN:
         return address_parse(&c->listen, "--listen", text, 0);
+    case OPT_NO_FOLD:
+        c->unfolded = true;
+        return 0;
     case OPT_NO_MONITOR:
         c->monitor = false;
         return 0;

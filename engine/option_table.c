@@ -77,6 +77,9 @@ static const struct option_spec specs[OPT_COUNT] = {
         "dotenv file (./.env, then DATA_DIR/.env); never overrides the environment"},
     [OPT_QUIET] = {"quiet", {0}, NULL, RUNS, 0, "results and errors only"},
     [OPT_VERBOSE] = {"verbose", {0}, NULL, RUNS, 0, "debug messages too"},
+    [OPT_NO_FOLD] = {"no-fold", {0}, NULL, RUNS, 0,
+        "VGG: the first linear layer in full, in PyTorch's order of summation, instead of once for "
+        "its 49 equal inputs"},
     [OPT_NO_MONITOR] = {"no-monitor", {0}, NULL, RUNS, 0, "send no statistics to a monitor"},
     [OPT_HELP] = {"help", {0}, NULL, ALL, 0, "print this and exit"},
 };

@@ -59,6 +59,7 @@ enum option {
     OPT_ENV_FILE,
     OPT_QUIET,
     OPT_VERBOSE,
+    OPT_NO_FOLD,
     OPT_NO_MONITOR,
     OPT_HELP,
     OPT_COUNT

@@ -52,6 +52,7 @@ int setup_model(struct model **m, const struct config *c)
     struct model_options opt = model_options_default();
     opt.codec = c->codec;
     opt.dropout = c->dropout;
+    opt.unfolded = c->unfolded;
     int ret = model_open(m, c->model, &opt);
     if (!ret && c->command == CMD_TRAIN && (*m)->boxes) {
         ret = err_set(EINVAL,

@@ -30,6 +30,9 @@ struct param {
     struct tensor value;         /* shape; data once bound */
     float *grad;                 /* what backward_weights adds to; NULL for state */
     bool state;                  /* running statistics: saved with the weights, not trained */
+    /* Where delta is not NULL the parameter's element i is data[i] + delta[i / repeat]. */
+    const float *delta;
+    int repeat;
 };
 
 /* What plan() says of a layer for given input shapes. */
@@ -79,6 +82,12 @@ struct layer_ops {
     const char *(*missing)(const struct layer *l, const struct kernels *k, enum run_mode run);
     /* Fresh parameters, keyed by (seed, l->number). (optional: no parameters) */
     void (*init)(const struct layer *l, struct device *d, uint64_t seed);
+    /* Memory of its own, freed by free(). -ENOMEM and a sentence. (optional) */
+    int (*bind)(struct layer *l, struct device *d);
+    /* The parameters were written from outside: derives what it keeps of them. (optional) */
+    void (*prepare)(struct layer *l, struct device *d);
+    /* Puts into the parameters what it keeps beside them: no delta is left. (optional) */
+    void (*settle)(struct layer *l, struct device *d);
     /* Changes the parameters in place into what forward wants in RUN_EVAL, once they are all
      * there (model_fold). (optional: they are) */
     void (*fold)(const struct layer *l, struct device *d);
@@ -138,6 +147,10 @@ struct layer *conv2d_new(int in_channels, int out_channels, int kernel, int stri
 struct layer *conv_transpose2d_new(int in_channels, int out_channels, int kernel, int stride,
                                    int pad);
 struct layer *linear_new(int in_features, int out_features, enum weight_init init);
+/* A linear layer behind an average pool that repeats each of `channels` values h * w times: the same
+ * function and the same SGD, computed once instead of h * w times. */
+struct layer *linear_repeated_new(int channels, int h, int w, int out_features,
+                                  enum weight_init init);
 struct layer *batchnorm_new(int channels, float momentum, float eps);
 struct layer *activation_new(enum act act);
 struct layer *maxpool_new(int kernel, int stride, int pad_before, int pad_after);

@@ -1,27 +1,22 @@
 /*
  * A fully connected layer: out (n, k) = in (n, c) * weight (k, c)^T + bias (k), and an activation
- * in its epilogue where the model asks for it.
+ * in its epilogue where the model asks for it. Its variant behind an average pool that only repeats
+ * its input is linear_repeated.c.
  */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "base/err.h"
-#include "layers/layer.h"
-
-struct linear {
-    struct layer layer; /* first */
-    int in_features, out_features;
-    enum weight_init init;
-};
+#include "layers/linear.h"
 
 static const struct linear *linear_of(const struct layer *l)
 {
     return (const struct linear *)l;
 }
 
-static int linear_plan(const struct layer *l, const struct tensor in[], enum run_mode run,
-                       struct layer_plan *plan)
+int linear_plan(const struct layer *l, const struct tensor in[], enum run_mode run,
+                struct layer_plan *plan)
 {
     const struct linear *f = linear_of(l);
     char text[64];
@@ -34,14 +29,14 @@ static int linear_plan(const struct layer *l, const struct tensor in[], enum run
     return 0;
 }
 
-static size_t linear_work_bytes(const struct layer *l, struct device *d, const struct tensor in[],
-                                enum run_mode run)
+size_t linear_work_bytes(const struct layer *l, struct device *d, const struct tensor in[],
+                         enum run_mode run)
 {
     const struct linear *f = linear_of(l);
     return d->kernels->linear_work(d, in[0].dim[0], f->in_features, f->out_features);
 }
 
-static const char *linear_missing(const struct layer *l, const struct kernels *k, enum run_mode run)
+const char *linear_missing(const struct layer *l, const struct kernels *k, enum run_mode run)
 {
     if (!k->linear_forward || !k->linear_work)
         return "linear_forward";
@@ -54,7 +49,7 @@ static const char *linear_missing(const struct layer *l, const struct kernels *k
 
 /* INIT_PYTORCH: nn.Linear's U(-b, b), b = 1 / sqrt(fan_in), for weight and bias. INIT_VGG: N(0,
  * 0.01), bias 0. */
-static void linear_init(const struct layer *l, struct device *d, uint64_t seed)
+void linear_init(const struct layer *l, struct device *d, uint64_t seed)
 {
     const struct linear *f = linear_of(l);
     const struct tensor *weight = &l->param[0].value, *bias = &l->param[1].value;
@@ -70,7 +65,7 @@ static void linear_init(const struct layer *l, struct device *d, uint64_t seed)
     d->kernels->fill_uniform(d, tensor_floats(bias), tensor_count(bias), &key, -bound, bound);
 }
 
-static void linear_forward(const struct layer *l, struct device *d, struct layer_io *io)
+void linear_forward(const struct layer *l, struct device *d, struct layer_io *io)
 {
     const struct linear *f = linear_of(l);
     d->kernels->linear_forward(d, tensor_floats(io->out), tensor_floats(io->in[0]),
@@ -79,7 +74,7 @@ static void linear_forward(const struct layer *l, struct device *d, struct layer
                                io->work);
 }
 
-static void linear_backward_data(const struct layer *l, struct device *d, struct layer_io *io)
+void linear_backward_data(const struct layer *l, struct device *d, struct layer_io *io)
 {
     const struct linear *f = linear_of(l);
     if (io->mode[0] == GRAD_NONE)
@@ -89,8 +84,8 @@ static void linear_backward_data(const struct layer *l, struct device *d, struct
         io->in[0]->dim[0], f->in_features, f->out_features, io->mode[0] == GRAD_ADD, io->work);
 }
 
-static void linear_backward_weights(const struct layer *l, struct device *d, struct layer_io *io,
-                                    float scale)
+void linear_backward_weights(const struct layer *l, struct device *d, struct layer_io *io,
+                             float scale)
 {
     const struct linear *f = linear_of(l);
     d->kernels->linear_backward_weights(
@@ -98,12 +93,12 @@ static void linear_backward_weights(const struct layer *l, struct device *d, str
         io->in[0]->dim[0], f->in_features, f->out_features, scale, io->work);
 }
 
-static bool linear_fuses_act(const struct layer *l, enum run_mode run)
+bool linear_fuses_act(const struct layer *l, enum run_mode run)
 {
     return true;
 }
 
-static char *linear_describe(const struct layer *l, char *text, size_t text_bytes)
+char *linear_describe(const struct layer *l, char *text, size_t text_bytes)
 {
     snprintf(text, text_bytes, "%d -> %d", linear_of(l)->in_features, linear_of(l)->out_features);
     return text;
@@ -122,15 +117,20 @@ static const struct layer_ops linear_ops = {
     .describe = linear_describe,
 };
 
-struct layer *linear_new(int in_features, int out_features, enum weight_init init)
+void linear_setup(struct linear *f, int in_features, int out_features, enum weight_init init)
 {
-    struct linear *f = layer_alloc(&linear_ops, sizeof(*f));
-    if (!f)
-        return NULL;
     f->in_features = in_features;
     f->out_features = out_features;
     f->init = init;
     layer_add_param(&f->layer, "weight", 2, (int[]){out_features, in_features});
     layer_add_param(&f->layer, "bias", 1, (int[]){out_features});
+}
+
+struct layer *linear_new(int in_features, int out_features, enum weight_init init)
+{
+    struct linear *f = layer_alloc(&linear_ops, sizeof(*f));
+    if (!f)
+        return NULL;
+    linear_setup(f, in_features, out_features, init);
     return &f->layer;
 }

@@ -190,6 +190,9 @@ int model_set_grads(struct model *m, enum model_grads grads)
         if (ret < 0)
             return ret;
     }
+    enum model_grads before = m->grads_kind;
+    if (before == MODEL_GRADS_FUSED && grads == MODEL_GRADS_OWN)
+        model_settle(m);
     m->grads_kind = grads;
     for (int i = m->from; i < m->to; i++)
         for (int j = 0; j < m->layer[i]->nparam; j++) {
@@ -200,7 +203,18 @@ int model_set_grads(struct model *m, enum model_grads grads)
             if (grads == MODEL_GRADS_OWN) /* where the weight is in its own buffer */
                 p->grad = (float *)m->grads.base + (p->grad - (float *)m->params.base);
         }
+    if (before == MODEL_GRADS_OWN && grads == MODEL_GRADS_FUSED)
+        model_prepare(m);
     return 0;
+}
+
+static int bind_layers(struct model *m)
+{
+    int ret = 0;
+    for (int i = m->from; i < m->to && ret == 0; i++)
+        if (m->layer[i]->ops->bind)
+            ret = m->layer[i]->ops->bind(m->layer[i], m->dev);
+    return ret;
 }
 
 int model_bind(struct model *m, struct device *dev, enum run_mode run, enum model_grads grads)
@@ -217,8 +231,9 @@ int model_bind(struct model *m, struct device *dev, enum run_mode run, enum mode
     struct arena place = {&m->params, 0};
     place_params(m, &place);
     m->dev = dev;
-    m->grads_kind = grads;
-    if (grads != MODEL_GRADS_NONE)
+    m->grads_kind = MODEL_GRADS_NONE;
+    ret = bind_layers(m);
+    if (ret == 0 && grads != MODEL_GRADS_NONE)
         ret = model_set_grads(m, grads);
     if (ret < 0) {
         buffer_close(&m->params);
@@ -234,6 +249,23 @@ void model_init(struct model *m, uint64_t seed)
     for (int i = m->from; i < m->to; i++)
         if (m->layer[i]->ops->init)
             m->layer[i]->ops->init(m->layer[i], m->dev, seed);
+    model_prepare(m);
+}
+
+void model_prepare(struct model *m)
+{
+    CHECK(m->dev);
+    for (int i = m->from; i < m->to; i++)
+        if (m->layer[i]->ops->prepare)
+            m->layer[i]->ops->prepare(m->layer[i], m->dev);
+}
+
+void model_settle(struct model *m)
+{
+    CHECK(m->dev);
+    for (int i = m->from; i < m->to; i++)
+        if (m->layer[i]->ops->settle)
+            m->layer[i]->ops->settle(m->layer[i], m->dev);
 }
 
 void model_fold(struct model *m)

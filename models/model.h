@@ -21,6 +21,7 @@ struct model_options {
     float dropout; /* VGG; 0 leaves the layers in as no-ops: numbers never change */
     int codec;     /* channels divided by it around the default cut; 0: no codec */
     int classes;   /* 0: the model's own (VGG 1000, small 10) */
+    bool unfolded; /* VGG: its first linear layer in full, in PyTorch's order of summation */
 };
 struct model_options model_options_default(void);
 
@@ -96,6 +97,14 @@ int model_set_grads(struct model *m, enum model_grads grads);
 
 /* Fresh weights for this slice, keyed by (seed, layer number): the same whatever the slice. */
 void model_init(struct model *m, uint64_t seed);
+
+/* Parameters were written from outside (model_init and weights_load call it): layers derive from
+ * them what they keep beside them. (queued) */
+void model_prepare(struct model *m);
+
+/* Before parameters are read in place: layers put into them what they keep beside them (weights_save
+ * does without). Training goes on after model_prepare. (queued) */
+void model_settle(struct model *m);
 
 /* Makes the slice's weights ready for RUN_EVAL, in place: batch-norm becomes part of convolutions
  * where a layer can do so. Folded weights cannot be saved any more; fresh or loaded ones are not

@@ -13,6 +13,7 @@ enum {
     VGG_CLASSES = 1000,
     VGG_HIDDEN = 4096,
     VGG_POOLED = 7,
+    VGG_POOLS = 5,
     VGG_POOLS_BEFORE_CUT = 2,
 };
 
@@ -52,11 +53,12 @@ static int add_features(struct model *m, const int config[], int codec)
     return ret;
 }
 
-static int add_hidden(struct model *m, int in_features, float dropout, int first)
+/* A hidden layer of the classifier: `linear`, which may be NULL, ReLU, dropout. */
+static int add_hidden(struct model *m, struct layer *linear, float dropout, int first)
 {
     char name[LAYER_NAME_BYTES];
     snprintf(name, sizeof(name), "classifier.%d", first);
-    int ret = model_add(m, linear_new(in_features, VGG_HIDDEN, INIT_VGG), name);
+    int ret = model_add(m, linear, name);
     snprintf(name, sizeof(name), "classifier.%d", first + 1);
     if (ret == 0)
         ret = model_add(m, activation_new(ACT_RELU), name);
@@ -64,6 +66,15 @@ static int add_hidden(struct model *m, int in_features, float dropout, int first
     if (ret == 0)
         ret = model_add(m, dropout_new(dropout), name);
     return ret;
+}
+
+/* At 32 x 32 the features end in a 1 x 1 map, which the average pool only repeats. */
+static struct layer *first_linear(const struct model *m, const struct model_options *opt)
+{
+    int map = m->in.dim[2] >> VGG_POOLS;
+    if (map == 1 && m->in.dim[3] >> VGG_POOLS == 1 && !opt->unfolded)
+        return linear_repeated_new(512, VGG_POOLED, VGG_POOLED, VGG_HIDDEN, INIT_VGG);
+    return linear_new(512 * VGG_POOLED * VGG_POOLED, VGG_HIDDEN, INIT_VGG);
 }
 
 static int vgg_build(struct model *m, const int config[], const struct model_options *opt)
@@ -75,9 +86,9 @@ static int vgg_build(struct model *m, const int config[], const struct model_opt
     if (ret == 0)
         ret = model_add(m, flatten_new(), "flatten");
     if (ret == 0)
-        ret = add_hidden(m, 512 * VGG_POOLED * VGG_POOLED, opt->dropout, 0);
+        ret = add_hidden(m, first_linear(m, opt), opt->dropout, 0);
     if (ret == 0)
-        ret = add_hidden(m, VGG_HIDDEN, opt->dropout, 3);
+        ret = add_hidden(m, linear_new(VGG_HIDDEN, VGG_HIDDEN, INIT_VGG), opt->dropout, 3);
     if (ret == 0)
         ret = model_add(m, linear_new(VGG_HIDDEN, m->classes, INIT_VGG), "classifier.6");
     return ret;

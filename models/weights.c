@@ -114,6 +114,8 @@ static int load_safetensors(struct model *m, const char *path)
     }
     if (ret == 0)
         ret = each_param(m, load_param, &in);
+    if (ret == 0 && m->dev)
+        model_prepare(m);
     free(in.block);
     safetensors_close(&in.st);
     return ret;
@@ -144,10 +146,36 @@ static int announce_param(const struct model *m, struct param *p, void *arg)
                                tensor_bytes(&p->value));
 }
 
+/* A parameter that has moved by p->delta since its bytes were written, runs of p->repeat alike. */
+static int save_with_delta(const struct model *m, const struct param *p, struct saving *to)
+{
+    size_t repeat = (size_t)p->repeat, total = tensor_count(&p->value) / repeat;
+    size_t most = SAFETENSORS_BLOCK_BYTES / sizeof(float) / (repeat + 1); /* runs in a block */
+    float *value = to->block, *delta = value + most * repeat;
+    for (size_t at = 0, n; at < total; at += n) {
+        n = total - at < most ? total - at : most;
+        m->dev->ops->copy(m->dev, value, tensor_floats(&p->value) + at * repeat,
+                          n * repeat * sizeof(float));
+        m->dev->ops->copy(m->dev, delta, p->delta + at, n * sizeof(float));
+        int ret = device_sync(m->dev);
+        if (ret < 0)
+            return ret;
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < repeat; j++)
+                value[i * repeat + j] += delta[i];
+        ret = safetensors_out_write(to->out, value, n * repeat * sizeof(float));
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
+}
+
 static int save_param(const struct model *m, struct param *p, void *arg)
 {
     struct saving *to = arg;
     size_t total = tensor_bytes(&p->value);
+    if (p->delta)
+        return save_with_delta(m, p, to);
     if (reachable(p))
         return safetensors_out_write(to->out, p->value.data, total);
     for (size_t at = 0; at < total; at += SAFETENSORS_BLOCK_BYTES) {

@@ -81,6 +81,7 @@ static inline void split_node_open(struct node *node, const struct split_run *r,
     struct net_options opt = net_options_default();
     opt.transport = r->transport;
     opt.thread = true;
+    opt.retry_ms = 20; /* the workers are being started */
     if (net_open(&node->net, &opt) < 0)
         fail_msg("%s", err_text());
 }

@@ -133,7 +133,9 @@ static void train(const json_t *run, const char *isa, double limit)
              golden_int(run, "batch"), sgd.momentum);
     bind(m, dev, sgd_grads(&sgd, 1));
     each_param(m, json_object_get(run, "params"), fill_param, &t.seed);
+    model_prepare(m);
     check_losses(run, &t, m, &sgd);
+    model_settle(m);
     each_param(m, json_object_get(run, "params"), check_trained, &t);
     model_close(m);
     device_close(dev);

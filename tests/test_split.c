@@ -13,7 +13,7 @@
 
 #include "tests/split_run.h"
 
-static char dir_split[] = "/tmp/sparse-split-XXXXXX", dir_whole[] = "/tmp/sparse-whole-XXXXXX";
+static char dir_split[64], dir_whole[64];
 
 static struct split_run small_run(int k)
 {
@@ -130,10 +130,9 @@ static void test_vgg11(void **state)
     (void)state;
     struct split_run whole = vgg_run(1, 0);
     split_run(&whole);
-    for (int i = 0; i < 3; i++)
-        check_cuts(&whole, NET_AUTO, 1, &(int[]){6, 7, 21}[i]);
+    check_cuts(&whole, NET_AUTO, 1, (int[]){23}); /* the folded layer's input crosses */
     check_cuts(&whole, NET_POLL, 2, (int[]){0, 6});
-    check_cuts(&whole, NET_AUTO, 3, (int[]){2, 11, 25});
+    check_cuts(&whole, NET_AUTO, 3, (int[]){2, 11, 22});
 }
 
 static void test_vgg11_micro_batches(void **state)
@@ -141,8 +140,7 @@ static void test_vgg11_micro_batches(void **state)
     (void)state;
     struct split_run whole = vgg_run(3, 0);
     split_run(&whole);
-    check_cuts(&whole, NET_AUTO, 2, (int[]){0, 6});
-    check_cuts(&whole, NET_POLL, 1, (int[]){24});
+    check_cuts(&whole, NET_AUTO, 2, (int[]){7, 24});
 }
 
 /* The codec's units on both sides of the cut: equal to a run in one process with the same units. */
@@ -181,6 +179,10 @@ static void test_small_f16(void **state)
 static int make_dirs(void **state)
 {
     (void)state;
+    /* gigabytes of weights come and go: in memory where that is possible */
+    const char *root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(dir_split, sizeof(dir_split), "%s/sparse-split-XXXXXX", root);
+    snprintf(dir_whole, sizeof(dir_whole), "%s/sparse-whole-XXXXXX", root);
     log_set_level(LOG_WARNING);
     return !mkdtemp(dir_split) || !mkdtemp(dir_whole);
 }
