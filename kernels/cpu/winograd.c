@@ -5,7 +5,9 @@
 
 #include "kernels/cpu/winograd_math.h"
 
-enum { STEP_BYTES = 4 << 20, LEAST_STEP = 120, TILES_A_JOB = 4 };
+/* What is transformed should still be in L2 or so when it is multiplied; but the fewer tiles are
+ * taken together, the more often the transformed weights are read. */
+enum { STEP_BYTES = 1 << 20, LEAST_STEP = 96, TILES_A_JOB = 4 };
 
 static struct winograd plan_of(int m, const struct conv2d_dims *s)
 {
@@ -22,9 +24,8 @@ static struct winograd plan_of(int m, const struct conv2d_dims *s)
     w.v_row = winograd_stride(w.cp);
     w.m_row = winograd_stride(w.kp);
     int fit = STEP_BYTES / (int)sizeof(float) / (w.a * w.a) / (int)(w.v_row + w.m_row);
-    int steps = (w.tiles + LEAST_STEP - 1) / LEAST_STEP;
-    if (fit > LEAST_STEP)
-        steps = (w.tiles + fit - 1) / fit;
+    int least = fit > LEAST_STEP ? fit : LEAST_STEP;
+    int steps = w.tiles > least ? w.tiles / least : 1;
     w.step = gemm_round_up((w.tiles + steps - 1) / steps, MR);
     w.v_place = winograd_stride(w.step * w.v_row);
     w.m_place = winograd_stride(w.step * w.m_row);
@@ -146,7 +147,7 @@ static inline __attribute__((always_inline)) void transform_tile(const struct in
 #pragma GCC unroll 6
             for (int v = 0; v < a; v++)
                 d[u * a + v] = vf_load(src + (u * iw + v) * w->cp + q);
-        /* The loops above fill it. cppcheck-suppress uninitvar */
+        /* cppcheck-suppress uninitvar ; the loops above fill it */
         WINOGRAD_BOTH(winograd_input, m, a, a, d, o);
 #pragma GCC unroll 36
         for (int place = 0; place < a * a; place++)

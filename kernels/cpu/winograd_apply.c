@@ -115,6 +115,7 @@ static inline __attribute__((always_inline)) void output_tile(const struct apply
 #pragma GCC unroll 36
         for (int place = 0; place < a * a; place++)
             p[place] = vf_load(r->prod + place * w->m_place + i * w->m_row + k);
+        /* cppcheck-suppress uninitvar ; the loop above fills it */
         WINOGRAD_BOTH(winograd_output, m, a, m, p, o);
         if (r->bias) {
             vf bias = vf_all(0);

@@ -8,7 +8,7 @@
 
 #include "kernels/cpu/winograd_math.h"
 
-enum { CHUNK = 512, TILES_A_JOB = 4 };
+enum { CHUNK = 128, TILES_A_JOB = 4 };
 
 struct weights {
     const struct winograd *w; /* with step and strides for chunks */
@@ -44,7 +44,7 @@ static inline __attribute__((always_inline)) void gradient_tile(const struct wei
 #pragma GCC unroll 4
             for (int v = 0; v < m; v++)
                 d[u * m + v] = vf_load(src + (u * iw + v) * w->kp + k);
-        /* The loops above fill it. cppcheck-suppress uninitvar */
+        /* cppcheck-suppress uninitvar ; the loops above fill it */
         WINOGRAD_BOTH(winograd_output_gradient, m, m, a, d, o);
         float *dst = r->dp + gemm_packed_at(w->kp, r->count, i, k);
 #pragma GCC unroll 36
@@ -74,7 +74,7 @@ static inline __attribute__((always_inline)) void back(const struct weights *r, 
 #pragma GCC unroll 36
     for (int place = 0; place < a * a; place++)
         u[place] = vf_load(r->du + place * r->du_place + c * r->w->m_row + k);
-    /* The loops above fill it. cppcheck-suppress uninitvar */
+    /* cppcheck-suppress uninitvar ; the loops above fill it */
     WINOGRAD_BOTH(winograd_weight_gradient, m, a, 3, u, o);
 }
 
