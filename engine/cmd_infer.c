@@ -1,12 +1,11 @@
 /*
- * `infer` in role aio, for classifiers: batches of the test split, in order, again from its start
- * where more are asked for than it holds. A request's latency runs from the pictures in memory to
- * the predictions at hand.
+ * `infer` in the roles that read the data (aio, source, client), for classifiers: batches of the
+ * test split, in order, again from its start where more are asked for than it holds. A request's
+ * latency runs from the pictures in memory to the predictions at hand. The roles that listen are
+ * serve.c.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,28 +13,31 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "engine/command.h"
-#include "engine/process.h"
+#include "engine/infer_report.h"
 #include "engine/progress.h"
+#include "engine/serve.h"
 #include "engine/setup.h"
 #include "engine/signals.h"
-#include "models/pass.h"
+#include "engine/upstream.h"
 #include "models/weights.h"
 
 struct inference {
     const struct config *c;
-    struct device *dev;
     struct model *model;
     struct dataset *ds;
     struct loader loader;
-    struct pass *pass;
-    struct buffer images, labels;
+    struct node node;
+    struct stream_plan plan;
+    struct stream *stream;
+    struct upstream upstream; /* of a role that has one */
     struct weights_writer *output;
     struct progress progress;
-    uint64_t requests;  /* to be done */
-    double *latency;    /* seconds, one a request */
-    int32_t *predicted; /* of the request in progress */
-
-    uint64_t done, samples, correct, not_finite; /* not_finite: samples with such a prediction */
+    struct infer_report report;
+    uint64_t requests;   /* to be done */
+    uint64_t sent, done; /* sent: and not lost again */
+    uint64_t begun;      /* the most that were ever sent: a lost request's latency goes on */
+    int32_t *labels;     /* in_flight batches of them: request r's are number r % in_flight */
+    uint64_t *start_ns;  /* likewise */
 };
 
 static int check_model(const struct inference *f)
@@ -52,21 +54,24 @@ static int check_model(const struct inference *f)
 static int open_model(struct inference *f)
 {
     const struct config *c = f->c;
-    struct tensor in = model_crossing(f->model, 0, c->batch_size);
-    int ret = setup_device(&f->dev, c);
+    int ret = setup_node(&f->node, c, f->model);
     if (!ret)
-        ret = setup_not_words(model_bind(f->model, f->dev, RUN_EVAL, MODEL_GRADS_NONE));
-    if (!ret)
-        ret = setup_weights(f->model, c);
-    if (!ret)
-        ret = buffer_open(&f->images, f->dev, PLACE_PINNED, tensor_bytes(&in), "a batch of images");
-    if (!ret)
-        ret = buffer_open(&f->labels, f->dev, PLACE_PINNED, (size_t)c->batch_size * sizeof(int32_t),
-                          "a batch of labels");
-    struct pass_ends ends = {.in = f->images.base};
-    if (!ret)
-        ret = setup_not_words(pass_open(&f->pass, f->model, RUN_EVAL, c->batch_size, &ends));
-    if (!ret && !c->weights)
+        ret = setup_bind(&f->node, c);
+    if (ret < 0)
+        return ret;
+    f->plan = (struct stream_plan){.batch = c->batch_size,
+                                   .in_flight = c->in_flight,
+                                   .wire = c->wire_dtype,
+                                   .to_next = c->role->upstream,
+                                   .seed = c->seed};
+    ret = setup_not_words(stream_open(&f->stream, &f->node, &f->plan));
+    f->upstream = (struct upstream){.node = &f->node,
+                                    .stream = f->stream,
+                                    .plan = &f->plan,
+                                    .host = c->upstream.host,
+                                    .port = c->upstream.port,
+                                    .codec = c->codec};
+    if (!ret && !c->weights && c->role->layers)
         setup_say(c, "The weights are fresh, so the accuracy is chance: give --weights FILE");
     return ret;
 }
@@ -90,178 +95,172 @@ static int open_output(struct inference *f)
     return setup_not_words(weights_writer_open(&f->output, f->c->output, "predictions", &shape));
 }
 
+static int open_counts(struct inference *f)
+{
+    size_t k = (size_t)f->c->in_flight;
+    f->requests = f->c->inferences ? f->c->inferences : f->loader.batches;
+    CHECK(f->requests > 0);
+    f->labels = calloc(k * (size_t)f->c->batch_size, sizeof(*f->labels));
+    f->start_ns = calloc(k, sizeof(*f->start_ns));
+    if (!f->labels || !f->start_ns)
+        return err_set(ENOMEM, "no memory for the labels of %d requests", f->c->in_flight);
+    return infer_report_open(&f->report, f->requests, f->c->batch_size, f->c->json);
+}
+
 static int inference_open(struct inference *f, const struct config *c)
 {
+    bool open;
     *f = (struct inference){.c = c};
     int ret = setup_model(&f->model, c);
     if (!ret)
         ret = check_model(f);
     if (!ret)
-        ret = setup_all_layers(f->model, c);
+        ret = setup_slice(f->model, c, &open);
     if (!ret && c->output)
         ret = setup_not_words(weights_writable(c->output));
     if (!ret)
         ret = setup_dataset(&f->ds, c, f->model, DATASET_TEST);
     if (!ret)
         ret = setup_not_words(loader_open(&f->loader, f->ds, c->batch_size, 0, false, c->seed));
-    if (ret < 0)
-        return ret;
-    f->requests = c->inferences ? c->inferences : f->loader.batches;
-    CHECK(f->requests > 0);
-    f->latency = calloc(f->requests, sizeof(*f->latency));
-    f->predicted = calloc((size_t)c->batch_size, sizeof(*f->predicted));
-    if (!f->latency || !f->predicted)
-        return err_set(ENOMEM, "no memory for the latencies of %" PRIu64 " requests", f->requests);
-    ret = open_model(f);
+    if (!ret)
+        ret = open_counts(f);
+    if (!ret)
+        ret = open_model(f);
     return ret < 0 ? ret : open_output(f);
 }
 
 static void inference_close(struct inference *f)
 {
     weights_writer_close(f->output);
-    pass_close(f->pass);
-    buffer_close(&f->labels);
-    buffer_close(&f->images);
+    stream_close(f->stream);
+    infer_report_close(&f->report);
+    free(f->start_ns);
+    free(f->labels);
     loader_close(&f->loader);
     dataset_close(f->ds);
     model_close(f->model);
-    device_close(f->dev);
-    free(f->predicted);
-    free(f->latency);
+    setup_node_close(&f->node);
 }
 
-/* The class of the largest value; the first of equals. *finite: whether all of them are. */
-static int32_t top1(const float *logits, int classes, bool *finite)
+static int32_t *labels_of(struct inference *f, uint64_t request)
 {
-    int32_t best = 0;
-    *finite = true;
-    for (int i = 0; i < classes; i++) {
-        *finite = *finite && isfinite(logits[i]);
-        if (logits[i] > logits[best] || (isnan(logits[best]) && !isnan(logits[i])))
-            best = i;
-    }
-    return best;
+    return f->labels + request % (uint64_t)f->c->in_flight * (uint64_t)f->c->batch_size;
 }
 
-static void print_list(const char *name, const int32_t *v, int n)
+static int send_request(struct inference *f)
 {
-    printf(",\"%s\":[", name);
-    for (int i = 0; i < n; i++)
-        printf("%s%" PRId32, i ? "," : "", v[i]);
-    putchar(']');
-}
-
-static int request(struct inference *f)
-{
-    uint64_t batch = f->done % f->loader.batches;
+    float *in;
+    uint64_t request = f->sent, batch = request % f->loader.batches;
     int n = loader_samples(&f->loader, batch);
-    const int32_t *labels = f->labels.base;
-    loader_read(&f->loader, 0, batch, 0, n, f->images.base, f->labels.base);
-
-    uint64_t start = clock_now_ns();
-    pass_set(f->pass, n, f->c->seed, 0, 0);
-    pass_forward(f->pass);
-    int ret = device_sync(f->dev);
+    int ret = stream_request(f->stream, &in);
     if (ret < 0)
-        return setup_not_words(ret);
-    const struct tensor *out = pass_out(f->pass);
-    uint64_t correct = 0;
-    for (int i = 0; i < n; i++) {
-        bool finite;
-        const float *row = tensor_floats(out) + (size_t)i * tensor_row(out);
-        f->predicted[i] = top1(row, f->model->classes, &finite);
-        f->not_finite += !finite;
-        correct += f->predicted[i] == labels[i] && finite;
+        return ret;
+    loader_read(&f->loader, 0, batch, 0, n, in, labels_of(f, request));
+    if (request == f->begun) {
+        f->start_ns[request % (uint64_t)f->c->in_flight] = clock_now_ns();
+        f->begun++;
     }
-    f->latency[f->done++] = clock_seconds_since(start);
+    ret = stream_send(f->stream, (uint32_t)request, n);
+    f->sent += ret == 0;
+    return ret;
+}
 
-    f->samples += (uint64_t)n;
-    f->correct += correct;
-    if (f->c->json) {
-        printf("{\"request\":%" PRIu64 ",\"samples\":%d,\"correct\":%" PRIu64
-               ",\"latency_ms\":%.6g",
-               f->done, n, correct, 1e3 * f->latency[f->done - 1]);
-        print_list("predictions", f->predicted, n);
-        print_list("labels", labels, n);
-        puts("}");
-    }
+static int take_answer(struct inference *f)
+{
+    struct stream_answer answer;
+    int ret = stream_answer(f->stream, &answer);
+    if (ret < 0)
+        return ret;
+    double seconds = clock_seconds_since(f->start_ns[f->done % (uint64_t)f->c->in_flight]);
+    infer_report_request(&f->report, &answer.out, labels_of(f, f->done), seconds);
     if (f->output)
-        ret = weights_writer_append(f->output, tensor_floats(out), tensor_count(out));
-    return setup_not_words(ret);
+        ret = setup_not_words(weights_writer_append(f->output, tensor_floats(&answer.out),
+                                                    tensor_count(&answer.out)));
+    stream_answer_done(f->stream);
+    f->upstream.lost = 0;
+    f->done++;
+    return ret;
 }
 
-static int by_size(const void *a, const void *b)
+/* Requests until enough are done, or a signal ends them: then what is under way is waited for. */
+static int run_requests(struct inference *f)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The smallest latency that at least this share of the requests did not exceed, in ms. */
-static double latency_ms(const struct inference *f, double share)
-{
-    uint64_t rank = (uint64_t)ceil(share * (double)f->done);
-    return 1e3 * f->latency[rank ? rank - 1 : 0];
-}
-
-static int summarize_json(const struct inference *f, double seconds)
-{
-    json_t *s =
-        json_pack("{s:{s:s,s:s,s:I,s:I,s:I,s:f,s:I,s:f,s:f,s:f,s:s?,s:I}}", "summary", "model",
-                  f->model->name, "dataset", f->ds->name, "requests", (json_int_t)f->done,
-                  "samples", (json_int_t)f->samples, "correct", (json_int_t)f->correct, "accuracy",
-                  (double)f->correct / (double)f->samples, "not_finite", (json_int_t)f->not_finite,
-                  "latency_ms_median", latency_ms(f, 0.5), "latency_ms_p99", latency_ms(f, 0.99),
-                  "samples_per_second", (double)f->samples / seconds, "weights", f->c->weights,
-                  "peak_memory_bytes", (json_int_t)process_peak_bytes());
-    if (!s)
-        return err_set(ENOMEM, "no memory for the summary, or the name of a file is not UTF-8");
-    json_dumpf(s, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(s);
+    const struct config *c = f->c;
+    while (f->done < f->requests) {
+        int ret = 0;
+        bool more = f->sent < f->requests && !signals_pending();
+        if (more && f->sent - f->done < (uint64_t)c->in_flight)
+            ret = send_request(f);
+        else if (f->sent > f->done)
+            ret = take_answer(f);
+        else
+            break;
+        if (ret < 0 && c->role->upstream) {
+            f->sent = f->done;
+            ret = upstream_again(&f->upstream, ret, f->done);
+        }
+        if (ret < 0)
+            return setup_not_words(ret);
+        progress_update(&f->progress, f->done);
+    }
     return 0;
 }
 
-static int summarize(struct inference *f, double seconds)
+static void stop_net(void *arg)
 {
-    qsort(f->latency, f->done, sizeof(*f->latency), by_size);
-    if (f->c->json)
-        return summarize_json(f, seconds);
-    printf("top-1 accuracy %.2f %% (%" PRIu64 " of %" PRIu64 ")\n",
-           100 * (double)f->correct / (double)f->samples, f->correct, f->samples);
-    if (f->not_finite)
-        printf("%" PRIu64 " samples have predictions that are not finite: they count as wrong\n",
-               f->not_finite);
-    printf("%" PRIu64 " requests in %.2f s: latency median %.3f ms, p99 %.3f ms; %.1f samples/s\n",
-           f->done, seconds, latency_ms(f, 0.5), latency_ms(f, 0.99), (double)f->samples / seconds);
-    printf("Peak memory %.0f MiB\n", (double)process_peak_bytes() / (1 << 20));
-    return 0;
+    net_stop(arg);
+}
+
+/* Connected, requests made, ended. *seconds: of the requests alone. */
+static int run_connected(struct inference *f, double *seconds)
+{
+    bool upstream = f->c->role->upstream;
+    int ret = 0;
+    if (upstream) {
+        signals_call(stop_net, f->node.net);
+        ret = setup_not_words(upstream_connect(&f->upstream, 0));
+    }
+    if (!ret) {
+        progress_open(&f->progress, setup_messages(f->c), "inferences", f->requests);
+        uint64_t start = clock_now_ns();
+        ret = run_requests(f);
+        *seconds = clock_seconds_since(start);
+        progress_close(&f->progress);
+    }
+    if (ret == -EINTR && signals_pending())
+        ret = 0; /* while it waited for the next node */
+    signals_call(NULL, NULL);
+    if (!upstream)
+        return ret;
+    char sentence[1024]; /* why it ended, whatever becomes of closing */
+    snprintf(sentence, sizeof(sentence), "%s", err_text());
+    net_resume(f->node.net);
+    upstream_close(&f->upstream);
+    return ret < 0 ? err_set(-ret, "%s", sentence) : 0;
 }
 
 static int run(struct inference *f)
 {
-    int ret = 0;
-    progress_open(&f->progress, setup_messages(f->c), "inferences", f->requests);
-    uint64_t start = clock_now_ns();
-    while (!ret && f->done < f->requests && !signals_pending()) {
-        ret = request(f);
-        progress_update(&f->progress, f->done);
-    }
-    double seconds = clock_seconds_since(start);
-    progress_close(&f->progress);
+    const struct config *c = f->c;
+    double seconds = 0;
+    int ret = run_connected(f, &seconds);
+    if (signals_pending())
+        setup_say(c, "Stopped by signal %d after %" PRIu64 " requests", signals_pending(), f->done);
+    struct infer_about about = {f->model->name, f->ds->name, c->weights};
     if (!ret && f->done)
-        ret = summarize(f, seconds);
+        ret = infer_report_print(&f->report, &about, seconds);
     if (!ret && f->output && f->done == f->requests) {
         ret = setup_not_words(weights_writer_commit(f->output));
         if (!ret)
-            setup_say(f->c, "Saved the predictions to %s", f->c->output);
+            setup_say(c, "Saved the predictions to %s", c->output);
     }
     return ret;
 }
 
 int cmd_infer(const struct config *c)
 {
-    if (c->role->listens || c->role->upstream)
-        return err_set(EINVAL, "role %s is not in this version: --role aio is", c->role->name);
+    if (c->role->listens)
+        return serve(c);
     struct inference f;
     signals_catch();
     int ret = inference_open(&f, c);

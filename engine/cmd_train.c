@@ -1,7 +1,7 @@
 /*
  * `train` in the roles that read the data: aio, source, client. Everything that can be checked is
  * checked before the first step; a signal ends the run after the step in progress, and the weights
- * are saved all the same. The roles that listen are train_worker.c.
+ * are saved all the same. The roles that listen are serve.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,9 +16,9 @@
 #include "engine/loss_log.h"
 #include "engine/process.h"
 #include "engine/progress.h"
+#include "engine/serve.h"
 #include "engine/setup.h"
 #include "engine/signals.h"
-#include "engine/train.h"
 #include "engine/upstream.h"
 #include "models/weights.h"
 
@@ -256,7 +256,7 @@ static int run(struct training *t)
 int cmd_train(const struct config *c)
 {
     if (c->role->listens)
-        return train_worker(c);
+        return serve(c);
     struct training t;
     signals_catch();
     int ret = training_open(&t, c);

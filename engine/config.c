@@ -16,10 +16,11 @@ enum { ENVIRONMENT_OFF = EBADMSG };
 
 static int check_needs(const struct config *c, enum option o)
 {
-    static const char *const lacks[] = {"", "no upstream", "no listener", "no neighbour"};
+    static const char *const lacks[] = {"", "no upstream", "no listener", "no neighbour",
+                                        "no data to read"};
     const struct option_spec *s = option_spec(o);
     const struct role *r = c->role;
-    bool has[] = {true, r->upstream, r->listens, r->upstream || r->listens};
+    bool has[] = {true, r->upstream, r->listens, r->upstream || r->listens, r->reads_data};
     if (has[s->needs])
         return 0;
     return err_set(EINVAL, "role %s has %s, there is --%s: leave it out, or choose another --role",
@@ -160,6 +161,7 @@ int config_read(struct config *c, const struct words *w)
         .upstream = {.port = -1},
         .listen = {.port = -1},
         .inferences = 100,
+        .in_flight = 1,
         .monitor = true,
         .part_file = (const char *const *)w->operand,
         .npart_file = w->noperand,

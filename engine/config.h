@@ -52,6 +52,7 @@ struct config {
     struct address upstream, listen; /* filled where the role has one */
     enum transport transport;
     uint64_t inferences; /* 0: the test split once */
+    int in_flight;       /* requests under way at once */
     bool json;
     const char *output; /* NULL: not given */
     bool unfolded;      /* of --no-fold */

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "engine/number.h"
 
-enum { MAX_BATCH = 1 << 16, MAX_THREADS = 1024 };
+enum { MAX_BATCH = 1 << 16, MAX_THREADS = 1024, MAX_IN_FLIGHT = 64 };
 static const uint64_t MAX_COUNT = 1000000000;
 
 /* The original's names: which model, which share. Its encoder and decoder units are --codec conv:1
@@ -175,6 +175,8 @@ static int parse_network(struct config *c, enum option o, const char *text)
     case OPT_NO_MONITOR:
         c->monitor = false;
         return 0;
+    case OPT_IN_FLIGHT:
+        return number_int(&c->in_flight, "--in-flight", text, 1, MAX_IN_FLIGHT);
     default:
         return parse_training(c, o, text);
     }

@@ -30,18 +30,20 @@ struct hello greeting_hello(const struct node *node, const struct stream *s,
 {
     const struct model *m = node->model;
     const struct tensor *t = stream_next_tensor(s);
+    bool infers = plan->in_flight > 0;
     struct hello h = {
-        .mode = HELLO_TRAIN,
+        .mode = infers ? HELLO_INFER : HELLO_TRAIN,
         .model_hash = model_hash(m),
         .layer_from = (uint32_t)m->from,
         .layer_to = (uint32_t)m->to,
         .batch = (uint32_t)plan->batch,
-        .micro_batches = (uint32_t)plan->micro_batches,
-        .in_flight = (uint32_t)plan->micro_batches,
+        .micro_batches = infers ? 1 : (uint32_t)plan->micro_batches,
+        .in_flight = (uint32_t)(infers ? plan->in_flight : plan->micro_batches),
         .dtype = greeting_wire(plan->wire),
         .codec = (uint32_t)codec,
         .ndim = (uint32_t)t->ndim,
-        .want_gradient = m->to > m->from,
+        .want_gradient = !infers && m->to > m->from,
+        .answer = HELLO_RAW,
         .classes = (uint32_t)m->classes,
         .seed = plan->seed,
         .step = step,
@@ -53,13 +55,13 @@ struct hello greeting_hello(const struct node *node, const struct stream *s,
     return h;
 }
 
-struct hello_want greeting_want(const struct node *node, int batch, int micro_batches, int wire,
-                                int codec)
+struct hello_want greeting_want(const struct node *node, enum hello_mode mode, int batch,
+                                int micro_batches, int wire, int codec)
 {
     const struct model *m = node->model;
     struct tensor t = model_crossing(m, m->from, 1);
     struct hello_want w = {
-        .mode = HELLO_TRAIN,
+        .mode = mode,
         .model = m->name,
         .model_hash = model_hash(m),
         .layer_from = (uint32_t)m->from,

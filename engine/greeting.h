@@ -13,8 +13,8 @@ struct hello greeting_hello(const struct node *node, const struct stream *s,
                             const struct stream_plan *plan, int codec, uint64_t step);
 
 /* Of a neighbour that connects. batch, micro_batches 0, wire -1: whatever it says. */
-struct hello_want greeting_want(const struct node *node, int batch, int micro_batches, int wire,
-                                int codec);
+struct hello_want greeting_want(const struct node *node, enum hello_mode mode, int batch,
+                                int micro_batches, int wire, int codec);
 
 /* This node accepts. */
 struct answer greeting_accept(const struct node *node);

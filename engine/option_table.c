@@ -24,12 +24,12 @@ static const struct option_spec specs[OPT_COUNT] = {
         "small, vgg11 (default of train), vgg16, vgg19, yolov3, yolov3-tiny, or a path to a "
         "darknet .cfg (darknet's are not trained here); the original's names too: "
         "VGG_unsplit, VGG_client, VGG_server, Small_unsplit, Small_client, Small_server"},
-    [OPT_LAYERS] = {"layers", {0}, "A:B", TRAIN, 0,
+    [OPT_LAYERS] = {"layers", {0}, "A:B", RUNS, 0,
         "this node runs layers A (included) to B (not), numbered as inspect prints them; "
         "either may be left out; default: by role, cut at the model's default cut"},
     [OPT_CODEC] = {"codec", {0}, "none|conv:F", RUNS | INSPECT | INIT, 0,
         "encoder and decoder units around the default cut, channels divided by F (none)"},
-    [OPT_WIRE_DTYPE] = {"wire-dtype", {0}, "f32|f16", TRAIN, NEEDS_NEIGHBOUR,
+    [OPT_WIRE_DTYPE] = {"wire-dtype", {0}, "f32|f16", RUNS, NEEDS_NEIGHBOUR,
         "what crosses the wire (f32)"},
     [OPT_DATASET] = {"dataset", {0}, "D", RUNS, 0,
         "cifar10, cifar100, fashion-mnist, mnist or shapes (embedded); auto (default): the "
@@ -62,16 +62,18 @@ static const struct option_spec specs[OPT_COUNT] = {
         "of the CPU backend; 0 (default): one a core"},
     [OPT_ISA] = {"isa", {0}, "auto|avx512|avx2|neon|plain", RUNS | INIT, 0,
         "instruction set of the CPU backend; auto (default): the best here"},
-    [OPT_UPSTREAM] = {"upstream", {0}, "HOST:PORT", TRAIN, NEEDS_UPSTREAM,
+    [OPT_UPSTREAM] = {"upstream", {0}, "HOST:PORT", RUNS, NEEDS_UPSTREAM,
         "($MASTER_UPSTREAM_HOST:$MASTER_UPSTREAM_PORT, else 127.0.0.1:50007)"},
-    [OPT_LISTEN] = {"listen", {0}, "ADDR:PORT", TRAIN, NEEDS_LISTENER,
+    [OPT_LISTEN] = {"listen", {0}, "ADDR:PORT", RUNS, NEEDS_LISTENER,
         "($WORKER_LISTEN_ADDRESS:$WORKER_LISTEN_PORT, else 127.0.0.1:50007)"},
-    [OPT_TRANSPORT] = {"transport", {0}, "auto|uring|poll", TRAIN, NEEDS_NEIGHBOUR,
+    [OPT_TRANSPORT] = {"transport", {0}, "auto|uring|poll", RUNS, NEEDS_NEIGHBOUR,
         "auto (default): io_uring where the kernel allows it"},
-    [OPT_INFERENCES] = {"inferences", {"inferences-to-be-run"}, "N", INFER, 0,
+    [OPT_INFERENCES] = {"inferences", {"inferences-to-be-run"}, "N", INFER, NEEDS_DATA,
         "requests, each a batch of the test split, in order; 0: all of it once (100)"},
-    [OPT_JSON] = {"json", {0}, NULL, INFER | INSPECT | DOCTOR, 0, "results as JSON"},
-    [OPT_OUTPUT] = {"output", {0}, "FILE", INFER, 0,
+    [OPT_IN_FLIGHT] = {"in-flight", {0}, "N", INFER, NEEDS_NEIGHBOUR,
+        "requests under way at once over a split (1)"},
+    [OPT_JSON] = {"json", {0}, NULL, INFER | INSPECT | DOCTOR, NEEDS_DATA, "results as JSON"},
+    [OPT_OUTPUT] = {"output", {0}, "FILE", INFER, NEEDS_DATA,
         "raw predictions as .safetensors: \"predictions\", (N, classes), before the softmax"},
     [OPT_ENV_FILE] = {"env-file", {0}, "FILE", RUNS, 0,
         "dotenv file (./.env, then DATA_DIR/.env); never overrides the environment"},
@@ -87,7 +89,6 @@ static const struct option_spec specs[OPT_COUNT] = {
 
 /* Where infer says something else. */
 static const char *const infer_help[OPT_COUNT] = {
-    [OPT_ROLE] = "aio: the only one that infers in this version",
     [OPT_MODEL] = "small, vgg11, vgg16 or vgg19: to be given, since infer's default, yolov3, is "
                   "not in this version",
 };

@@ -54,6 +54,7 @@ enum option {
     OPT_LISTEN,
     OPT_TRANSPORT,
     OPT_INFERENCES,
+    OPT_IN_FLIGHT,
     OPT_JSON,
     OPT_OUTPUT,
     OPT_ENV_FILE,
@@ -66,7 +67,7 @@ enum option {
 };
 
 /* What a role must have for an option to make sense. */
-enum option_needs { NEEDS_NOTHING, NEEDS_UPSTREAM, NEEDS_LISTENER, NEEDS_NEIGHBOUR };
+enum option_needs { NEEDS_NOTHING, NEEDS_UPSTREAM, NEEDS_LISTENER, NEEDS_NEIGHBOUR, NEEDS_DATA };
 
 struct option_spec {
     const char *name;     /* without the dashes */

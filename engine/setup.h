@@ -29,7 +29,7 @@ int setup_all_layers(const struct model *m, const struct config *c);
  * for a final node that was told nothing: its first neighbour says where it begins. */
 int setup_slice(struct model *m, const struct config *c, bool *open);
 
-/* The node of a training run, all but its model's slice: device, optimizer, and the network where
+/* The node of a run, all but its model's slice: device, optimizer, and the network where
  * the role has neighbours. */
 int setup_node(struct node *n, const struct config *c, struct model *m);
 void setup_node_close(struct node *n); /* not the model */

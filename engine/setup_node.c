@@ -94,13 +94,15 @@ void setup_node_close(struct node *n)
 int setup_bind(struct node *n, const struct config *c)
 {
     struct model *m = n->model;
-    int ret = model_bind(m, n->dev, RUN_TRAIN, sgd_grads(&n->sgd, c->micro_batches));
+    bool infers = c->command == CMD_INFER;
+    int ret = infers ? model_bind(m, n->dev, RUN_EVAL, MODEL_GRADS_NONE)
+                     : model_bind(m, n->dev, RUN_TRAIN, sgd_grads(&n->sgd, c->micro_batches));
     if (ret == 0 && m->to > m->from)
         ret = setup_weights(m, c);
     if (ret < 0)
         return setup_not_words(ret);
     if (m->to > m->from)
-        setup_say(c, "Training %s model with %zu parameters using cpu for processing", m->name,
-                  model_param_count(m, m->from, m->to));
+        setup_say(c, "%s %s model with %zu parameters using cpu for processing",
+                  infers ? "Running" : "Training", m->name, model_param_count(m, m->from, m->to));
     return 0;
 }

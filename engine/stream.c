@@ -1,7 +1,7 @@
 /*
  * A stream's life: one pinned buffer holds the rings to and from both neighbours and, where the
  * wire is f16 or there is no ring, the staging; one pass a slot is bound to them. Everything is
- * planned and placed here, once; the step is stream_step.c.
+ * planned and placed here, once; the training step is stream_step.c, inference stream_infer.c.
  */
 #include "engine/stream.h"
 
@@ -36,8 +36,8 @@ static float *place_end(struct arena *a, const struct stream *s, const struct fr
     return arena_take(a, tensor_bytes(t));
 }
 
-/* Counts while a->buf is NULL, then places: the same code for both. */
-static void place_all(struct stream *s, struct arena *a)
+/* Training. Counts while a->buf is NULL, then places: the same code for both. */
+static void place_training(struct stream *s, struct arena *a)
 {
     const struct stream_plan *p = &s->plan;
     int k = p->micro_batches;
@@ -69,6 +69,44 @@ static void place_all(struct stream *s, struct arena *a)
     }
 }
 
+/* Inference, likewise. Where there are both neighbours, one ring of answers is received into and
+ * sent from: nothing is copied, and a slot is free for next once prev has got it. */
+static void place_inference(struct stream *s, struct arena *a)
+{
+    const struct stream_plan *p = &s->plan;
+    bool computes = s->node->model->to > s->node->model->from;
+    struct frame_memory answers = {0};
+    if (p->from_prev)
+        place_ring(a, &s->prev_rx, s->nslot, 0, wire_bytes(s, &s->prev_tensor));
+    if (p->to_next)
+        place_ring(a, &s->next_tx, s->nslot, 0, wire_bytes(s, &s->next_tensor));
+    if (p->from_prev || p->to_next)
+        place_ring(a, &answers, s->nslot, 0, tensor_bytes(&s->answer_tensor));
+    if (p->from_prev)
+        s->prev_tx = answers;
+    if (p->to_next)
+        s->next_rx = answers;
+    for (int i = 0; i < s->nslot; i++) {
+        struct stream_slot *slot = &s->slot[i];
+        if (p->to_next)
+            slot->out = place_end(a, s, &s->next_tx, i, &s->next_tensor);
+        else if (p->from_prev)
+            slot->out = answers.base ? frame_payload(&answers, (unsigned)i) : NULL;
+        if (computes)
+            slot->in = place_end(a, s, p->from_prev ? &s->prev_rx : NULL, i, &s->prev_tensor);
+        else
+            slot->in = slot->out;
+    }
+}
+
+static void place_all(struct stream *s, struct arena *a)
+{
+    if (stream_infers(s))
+        place_inference(s, a);
+    else
+        place_training(s, a);
+}
+
 static int open_memory(struct stream *s)
 {
     struct arena a = {NULL, 0};
@@ -83,10 +121,11 @@ static int open_memory(struct stream *s)
 
 static int open_passes(struct stream *s)
 {
-    for (int i = 0; i < s->plan.micro_batches; i++) {
+    enum run_mode run = stream_infers(s) ? RUN_EVAL : RUN_TRAIN;
+    for (int i = 0; i < s->nslot; i++) {
         struct stream_slot *slot = &s->slot[i];
         struct pass_ends ends = {slot->in, slot->out, slot->dout, slot->din};
-        int ret = pass_open(&slot->pass, s->node->model, RUN_TRAIN, s->micro_samples, &ends);
+        int ret = pass_open(&slot->pass, s->node->model, run, s->micro_samples, &ends);
         if (ret < 0)
             return ret;
     }
@@ -97,21 +136,29 @@ int stream_open(struct stream **out, struct node *node, const struct stream_plan
 {
     const struct model *m = node->model;
     bool computes = m->to > m->from;
-    CHECK(plan->batch > 0 && plan->micro_batches > 0);
+    CHECK(plan->batch > 0 && (plan->in_flight > 0 || plan->micro_batches > 0));
     CHECK(plan->to_next || m->to == m->nlayer);
     CHECK(computes || (plan->to_next && !plan->from_prev));
+    int nslot = plan->in_flight > 0 ? plan->in_flight : plan->micro_batches;
+    if ((plan->from_prev || plan->to_next) && nslot > CHANNEL_MAX_SLOTS)
+        return err_set(EPROTO, "a stream of %d %s at once, there can be %d: use fewer", nslot,
+                       plan->in_flight > 0 ? "requests" : "micro-batches", CHANNEL_MAX_SLOTS);
     struct stream *s = calloc(1, sizeof(*s));
     if (s)
-        s->slot = calloc((size_t)plan->micro_batches, sizeof(*s->slot));
+        s->slot = calloc((size_t)nslot, sizeof(*s->slot));
     if (!s || !s->slot) {
         free(s);
-        return err_set(ENOMEM, "no memory for a stream of %d micro-batches", plan->micro_batches);
+        return err_set(ENOMEM, "no memory for a stream of %d frames", nslot);
     }
     s->node = node;
     s->plan = *plan;
-    s->micro_samples = (plan->batch + plan->micro_batches - 1) / plan->micro_batches;
+    s->nslot = nslot;
+    if (stream_infers(s))
+        s->plan.micro_batches = 1;
+    s->micro_samples = (plan->batch + s->plan.micro_batches - 1) / s->plan.micro_batches;
     s->prev_tensor = model_crossing(m, m->from, s->micro_samples);
     s->next_tensor = model_crossing(m, m->to, s->micro_samples);
+    s->answer_tensor = model_crossing(m, m->nlayer, s->micro_samples);
     int ret = open_memory(s);
     if (ret == 0 && computes)
         ret = open_passes(s);
@@ -127,16 +174,16 @@ void stream_close(struct stream *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < s->plan.micro_batches; i++)
+    for (int i = 0; i < s->nslot; i++)
         pass_close(s->slot[i].pass);
     buffer_close(&s->memory);
     free(s->slot);
     free(s);
 }
 
-static void expect_tensor(struct wire_expect *x, const struct stream *s, const struct tensor *t)
+static void expect_tensor(struct wire_expect *x, enum dtype dtype, const struct tensor *t)
 {
-    x->dtype = s->plan.wire == DTYPE_F16 ? WIRE_F16 : WIRE_F32;
+    x->dtype = dtype == DTYPE_F16 ? WIRE_F16 : WIRE_F32;
     x->ndim = (uint32_t)t->ndim;
     for (int i = 0; i < t->ndim; i++)
         x->dim[i] = (uint32_t)t->dim[i];
@@ -146,17 +193,22 @@ struct channel_rings stream_prev_rings(const struct stream *s)
 {
     struct channel_rings r = {.rx = s->prev_rx, .tx = s->prev_tx};
     r.expect.types = 1u << WIRE_ACTIVATION;
-    r.expect.label_classes = (uint32_t)s->node->model->classes;
-    expect_tensor(&r.expect, s, &s->prev_tensor);
+    r.expect.label_classes = stream_infers(s) ? 0 : (uint32_t)s->node->model->classes;
+    expect_tensor(&r.expect, s->plan.wire, &s->prev_tensor);
     return r;
 }
 
 struct channel_rings stream_next_rings(const struct stream *s)
 {
     struct channel_rings r = {.rx = s->next_rx, .tx = s->next_tx};
+    if (stream_infers(s)) {
+        r.expect.types = 1u << WIRE_PREDICTION;
+        expect_tensor(&r.expect, DTYPE_F32, &s->answer_tensor);
+        return r;
+    }
     bool computes = s->node->model->to > s->node->model->from;
     r.expect.types = computes ? 1u << WIRE_GRADIENT : 1u << WIRE_LOSS;
-    expect_tensor(&r.expect, s, &s->next_tensor);
+    expect_tensor(&r.expect, s->plan.wire, &s->next_tensor);
     return r;
 }
 
@@ -174,7 +226,7 @@ void stream_set_channels(struct stream *s, struct channel *prev, struct channel 
 {
     s->prev = prev;
     s->next = next;
-    s->frame = 0;
+    s->frame = s->answered = s->released = 0;
 }
 
 int stream_ready(struct stream *s)
@@ -186,7 +238,7 @@ int stream_ready(struct stream *s)
 size_t stream_bytes(const struct stream *s)
 {
     size_t bytes = s->memory.bytes;
-    for (int i = 0; i < s->plan.micro_batches; i++)
+    for (int i = 0; i < s->nslot; i++)
         bytes += s->slot[i].pass ? pass_bytes(s->slot[i].pass) : 0;
     return bytes;
 }

@@ -40,8 +40,9 @@ struct node {
 
 struct stream_plan {
     int batch;         /* samples of a whole batch, at most */
-    int micro_batches; /* K */
-    enum dtype wire;   /* of what crosses, DTYPE_F32 or DTYPE_F16 */
+    int micro_batches; /* K; inference: none, a request is a frame */
+    int in_flight;     /* > 0: inference, with so many requests under way at once */
+    enum dtype wire;   /* of what crosses, DTYPE_F32 or DTYPE_F16; predictions are always f32 */
     bool from_prev, to_next;
     bool gradient_to_prev; /* false: prev has no layers and is answered with the loss alone */
     uint64_t seed;         /* of dropout */
@@ -62,7 +63,8 @@ struct step_result {
 
 struct stream;
 
-/* Allocates everything: rings, passes, staging. -ENOMEM, -EINVAL and a sentence. */
+/* Allocates everything: rings, passes, staging. -ENOMEM, -EINVAL, -EPROTO (more at once than a ring
+ * takes) and a sentence. */
 int stream_open(struct stream **s, struct node *node, const struct stream_plan *plan);
 void stream_close(struct stream *s); /* after its channels are closed; NULL is fine */
 
@@ -90,6 +92,42 @@ int stream_ready(struct stream *s);
  * which neighbour.
  */
 int stream_step(struct stream *s, const struct feed *feed, struct step_result *result);
+
+/*
+ * Inference, stream_infer.c. Requests are answered in the order in which they were begun; nothing
+ * is allocated. A node without prev:
+ *
+ *     while (... stream_pending(s) < plan.in_flight && there are more) {
+ *         if (stream_request(s, &in) < 0) ...
+ *         fill in with n samples
+ *         if (stream_send(s, number, n) < 0) ...
+ *     }
+ *     if (stream_answer(s, &answer) < 0) ...      // the oldest request's
+ *     use answer.out
+ *     stream_answer_done(s);
+ *
+ * A node that is stopped (net_stop) waits on for what is under way; at the second stop it gives
+ * up: -EINTR. Other errors: a neighbour failed, and the sentence says which.
+ */
+struct stream_answer {
+    uint32_t number;   /* as it was sent */
+    struct tensor out; /* what the model's last layer gives; dim[0] is the request's n */
+};
+
+/* What one call of stream_serve answered. */
+struct stream_served {
+    int requests, samples;
+};
+
+int stream_pending(const struct stream *s); /* requests sent and not answered yet */
+int stream_request(struct stream *s, float **in);
+int stream_send(struct stream *s, uint32_t number, int n);
+int stream_answer(struct stream *s, struct stream_answer *answer);
+void stream_answer_done(struct stream *s);
+
+/* A node with prev: moves one request one step on, forward or back, where one can be moved: 1;
+ * nothing to do: 0; prev's clean end: -ENODATA, with no request under way. */
+int stream_serve(struct stream *s, struct stream_served *served);
 
 size_t stream_bytes(const struct stream *s); /* memory that it owns */
 

@@ -1,4 +1,4 @@
-/* Connecting to the next node, and doing a step again after the connection was lost. */
+/* Connecting to the next node, and doing a step or request again after the connection was lost. */
 #include "engine/upstream.h"
 
 #include <errno.h>
@@ -45,21 +45,28 @@ static bool may_recover(int ret)
     }
 }
 
+int upstream_again(struct upstream *u, int ret, uint64_t number)
+{
+    const char *unit[2] = {"step", "request"}, *Unit[2] = {"Step", "Request"};
+    int infers = u->plan->in_flight > 0;
+    channel_close(u->channel);
+    u->channel = NULL;
+    if (!may_recover(ret))
+        return ret;
+    if (++u->lost > LOST_MAX)
+        return err_prefix(ret, "%s %llu failed %d times", unit[infers],
+                          (unsigned long long)number + 1, u->lost);
+    log_warning("upstream", "%s %llu is done again: %s", Unit[infers],
+                (unsigned long long)number + 1, err_text());
+    return upstream_connect(u, number);
+}
+
 int upstream_step(struct upstream *u, const struct feed *feed, struct step_result *result)
 {
     int ret;
-    while ((ret = stream_step(u->stream, feed, result)) < 0) {
-        channel_close(u->channel);
-        u->channel = NULL;
-        if (!may_recover(ret))
+    while ((ret = stream_step(u->stream, feed, result)) < 0)
+        if ((ret = upstream_again(u, ret, feed->step)) < 0)
             return ret;
-        if (++u->lost > LOST_MAX)
-            return err_prefix(ret, "step %u failed %d times", feed->step + 1, u->lost);
-        log_warning("upstream", "Step %u is done again: %s", feed->step + 1, err_text());
-        ret = upstream_connect(u, feed->step);
-        if (ret < 0)
-            return ret;
-    }
     u->lost = 0;
     return 0;
 }

@@ -21,7 +21,7 @@ struct upstream {
     const char *host;
     int port, codec;
     struct channel *channel; /* NULL while there is none */
-    int lost;                /* connections since the last step that succeeded */
+    int lost;                /* connections since the last step or request that succeeded */
 };
 
 /* Waits as long as it takes. -EINTR: the node was stopped; else the next node refused, with its
@@ -31,6 +31,10 @@ int upstream_connect(struct upstream *u, uint64_t step);
 /* stream_step, and where the connection was lost, said in one log line, connected and done
  * again. Errors as upstream_connect, or a step that fails time after time. */
 int upstream_step(struct upstream *u, const struct feed *feed, struct step_result *result);
+
+/* After step or request `number` (and what followed it) failed with ret: the same for who makes
+ * requests: 0 where the stream is connected again, from this one on. */
+int upstream_again(struct upstream *u, int ret, uint64_t number);
 
 /* A clean end after the last step; closes in any case. */
 void upstream_close(struct upstream *u);

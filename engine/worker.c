@@ -22,8 +22,8 @@ struct session {
     struct stream *stream; /* NULL: this entry is free */
     struct stream_plan plan;
     struct channel *prev, *next;
-    bool running; /* accepted; until then it waits for the next node */
-    uint64_t steps, samples, start_ns;
+    bool running;                      /* accepted; until then it waits for the next node */
+    uint64_t steps, samples, start_ns; /* steps: of an inference, requests answered */
 };
 
 struct worker {
@@ -54,13 +54,18 @@ static void session_free(struct session *x)
     *x = (struct session){0};
 }
 
+static const char *unit(const struct session *x)
+{
+    return x->plan.in_flight > 0 ? "requests" : "steps";
+}
+
 /* The sentence of err.h goes to the log and to both neighbours. */
 static void session_fail(struct session *x)
 {
     char sentence[WIRE_SENTENCE_MAX];
     snprintf(sentence, sizeof(sentence), "%s", err_text());
-    log_warning("worker", "Stream of %s ended after %llu steps: %s", channel_peer(x->prev),
-                (unsigned long long)x->steps, sentence);
+    log_warning("worker", "Stream of %s ended after %llu %s: %s", channel_peer(x->prev),
+                (unsigned long long)x->steps, unit(x), sentence);
     if (x->running)
         channel_fail(x->prev, sentence);
     if (x->next)
@@ -75,9 +80,9 @@ static void session_fail(struct session *x)
 static void session_end(struct session *x)
 {
     double s = clock_seconds_since(x->start_ns);
-    log_info("worker", "Stream of %s ended: %llu steps, %llu samples in %.1f s (%.1f samples/s)",
-             channel_peer(x->prev), (unsigned long long)x->steps, (unsigned long long)x->samples, s,
-             s > 0 ? (double)x->samples / s : 0);
+    log_info("worker", "Stream of %s ended: %llu %s, %llu samples in %.1f s (%.1f samples/s)",
+             channel_peer(x->prev), (unsigned long long)x->steps, unit(x),
+             (unsigned long long)x->samples, s, s > 0 ? (double)x->samples / s : 0);
     channel_end(x->prev);
     if (x->next)
         channel_end(x->next);
@@ -92,8 +97,12 @@ static void session_accept(struct worker *w, struct session *x)
     stream_set_channels(x->stream, x->prev, x->next);
     x->running = true;
     x->start_ns = clock_now_ns();
-    log_info("worker", "Stream of %s begins: batches of %d in %d micro-batches",
-             channel_peer(x->prev), x->plan.batch, x->plan.micro_batches);
+    if (x->plan.in_flight > 0)
+        log_info("worker", "Stream of %s begins: requests of %d samples, %d under way at once",
+                 channel_peer(x->prev), x->plan.batch, x->plan.in_flight);
+    else
+        log_info("worker", "Stream of %s begins: batches of %d in %d micro-batches",
+                 channel_peer(x->prev), x->plan.batch, x->plan.micro_batches);
 }
 
 /* A neighbour's batch size must not make the kernel kill this worker: the stream's memory is
@@ -109,6 +118,15 @@ static int check_memory(const struct stream *s)
                    wants >> 20, has >> 20);
 }
 
+/* Where this stream's gradients go; another may want them elsewhere. */
+static int set_grads(struct worker *w, const struct session *x)
+{
+    struct node *n = w->node;
+    if (w->opt->infers)
+        return 0;
+    return model_set_grads(n->model, sgd_grads(&n->sgd, x->plan.micro_batches));
+}
+
 /* Memory for the stream, and the way on to the next node. */
 static int session_open(struct worker *w, struct session *x, const struct hello *h)
 {
@@ -117,13 +135,14 @@ static int session_open(struct worker *w, struct session *x, const struct hello 
     x->plan = (struct stream_plan){
         .batch = (int)h->batch,
         .micro_batches = (int)h->micro_batches,
+        .in_flight = opt->infers ? (int)h->in_flight : 0,
         .wire = greeting_dtype(h->dtype),
         .from_prev = true,
         .to_next = opt->next_host != NULL,
         .gradient_to_prev = h->want_gradient,
         .seed = h->seed,
     };
-    int ret = model_set_grads(node->model, sgd_grads(&node->sgd, x->plan.micro_batches));
+    int ret = set_grads(w, x);
     if (ret == 0)
         ret = stream_open(&x->stream, node, &x->plan);
     if (ret == 0)
@@ -153,14 +172,20 @@ static int bind_behind(struct worker *w, const struct hello *h, struct hello_wan
 static int check_and_open(struct worker *w, struct session *x, const struct hello *h)
 {
     const struct worker_options *opt = w->opt;
+    enum hello_mode mode = opt->infers ? HELLO_INFER : HELLO_TRAIN;
     struct hello_want want =
-        greeting_want(w->node, opt->batch, opt->micro_batches, opt->wire, opt->codec);
+        greeting_want(w->node, mode, opt->batch, opt->micro_batches, opt->wire, opt->codec);
     int ret = bind_behind(w, h, &want);
     if (ret < 0)
         return ret;
-    want = greeting_want(w->node, opt->batch, opt->micro_batches, opt->wire, opt->codec);
+    want = greeting_want(w->node, mode, opt->batch, opt->micro_batches, opt->wire, opt->codec);
     ret = hello_check(h, &want);
-    return ret < 0 ? ret : session_open(w, x, h);
+    if (ret < 0)
+        return ret;
+    if (opt->in_flight && h->in_flight != (uint32_t)opt->in_flight)
+        return err_set(EPROTO, "upstream has %u requests under way at once, this node %d",
+                       h->in_flight, opt->in_flight);
+    return session_open(w, x, h);
 }
 
 static void admit(struct worker *w, struct channel *c)
@@ -185,10 +210,42 @@ static void admit(struct worker *w, struct channel *c)
         session_accept(w, x);
 }
 
-/* A step if one is there: 1. Nothing to do: 0. The session is over: also 1. -errno: the worker
- * itself cannot go on. */
+/* A step if one is there: 1. Nothing to do: 0. -errno: the stream is over. */
+static int train(struct worker *w, struct session *x, int *log_error)
+{
+    struct step_result result;
+    int ret = stream_ready(x->stream);
+    if (ret != 1)
+        return ret;
+    ret = set_grads(w, x);
+    if (ret == 0)
+        ret = stream_step(x->stream, NULL, &result);
+    if (ret < 0)
+        return ret;
+    x->steps++;
+    x->samples += (uint64_t)result.samples;
+    if (w->opt->log)
+        *log_error = loss_log_row(w->opt->log, result.step + 1, result.loss_sum / result.samples);
+    return 1;
+}
+
+/* As train, one request one step on. */
+static int serve(struct session *x)
+{
+    struct stream_served served;
+    int ret = stream_serve(x->stream, &served);
+    if (ret == 1) {
+        x->steps += (uint64_t)served.requests;
+        x->samples += (uint64_t)served.samples;
+    }
+    return ret;
+}
+
+/* A step or request if one is there: 1. Nothing to do: 0. The session is over: also 1. -errno: the
+ * worker itself cannot go on. */
 static int session_work(struct worker *w, struct session *x)
 {
+    int log_error = 0;
     if (!x->running) {
         if (channel_state(x->prev) == CHANNEL_FAILED) {
             err_set(ECONNRESET, "%s", channel_error_text(x->prev));
@@ -204,28 +261,14 @@ static int session_work(struct worker *w, struct session *x)
             session_fail(x);
         return 1;
     }
-    int ret = stream_ready(x->stream);
-    if (ret == 0)
-        return 0;
-    if (ret == -ENODATA) {
+    int ret = w->opt->infers ? serve(x) : train(w, x, &log_error);
+    if (ret == -ENODATA)
         session_end(x);
-        ret = save(w);
-        return ret < 0 ? ret : 1;
-    }
-    struct step_result result;
-    if (ret == 1)
-        ret = model_set_grads(w->node->model, sgd_grads(&w->node->sgd, x->plan.micro_batches));
-    if (ret == 0)
-        ret = stream_step(x->stream, NULL, &result);
-    if (ret < 0) {
+    else if (ret < 0)
         session_fail(x);
-        ret = save(w);
-        return ret < 0 ? ret : 1;
-    }
-    x->steps++;
-    x->samples += (uint64_t)result.samples;
-    if (w->opt->log)
-        ret = loss_log_row(w->opt->log, result.step + 1, result.loss_sum / result.samples);
+    else
+        return log_error < 0 ? log_error : ret;
+    ret = save(w);
     return ret < 0 ? ret : 1;
 }
 

@@ -1,7 +1,8 @@
 /*
  * A node that others connect to: it listens, admits the streams that fit, connects each of them to
- * the next node where there is one, and runs their steps in turn, one whole step at a time. A
- * stream that fails ends with one sentence; the others, the weights and the worker go on.
+ * the next node where there is one, and runs their steps in turn, one whole step or one request at
+ * a time. A stream that fails ends with one sentence; the others, the weights and the worker go
+ * on.
  */
 #ifndef ENGINE_WORKER_H
 #define ENGINE_WORKER_H
@@ -14,7 +15,9 @@ struct worker_options {
     int listen_port;
     const char *next_host; /* NULL: this node holds the last layers */
     int next_port;
+    bool infers;              /* serves inferences: no step, no update */
     int batch, micro_batches; /* what a neighbour must say, 0: whatever it says */
+    int in_flight;            /* likewise, of inferences */
     int wire;                 /* enum dtype, -1: whatever */
     int codec;
     const char *save;     /* written whenever a stream has ended, and at the end; NULL: not */

@@ -15,6 +15,8 @@
 struct net;
 struct channel;
 
+enum { CHANNEL_MAX_SLOTS = 64 }; /* of a ring that is sent from */
+
 /* Lent from channel_connect or channel_accept until channel_close (or a failed connect's close)
  * has returned. */
 struct channel_rings {

@@ -29,7 +29,6 @@ enum {
 };
 
 enum {
-    CHANNEL_MAX_SLOTS = 64,
     CHANNEL_TEXT_BYTES = 1024,
     GREET_BYTES = 1024, /* head and the longer of hello and answer, or a sentence */
     ZC_MIN_BYTES = 65536,

@@ -1,7 +1,8 @@
 /*
- * Runs a model's training split over processes on loopback, through the real sockets: the parent is
- * the node that reads the data, each child a worker. Gives every step's loss and the weights of all
- * parts in one file, for comparing with a run in one process. Include after cmocka.h.
+ * Runs a model's training, or its inference, split over processes on loopback, through the real
+ * sockets: the parent is the node that reads the data, each child a worker. Gives every step's loss
+ * and the weights of all parts in one file, or the predictions, for comparing with a run in one
+ * process. Include after cmocka.h.
  */
 #ifndef TESTS_SPLIT_RUN_H
 #define TESTS_SPLIT_RUN_H
@@ -41,6 +42,11 @@ struct split_run {
     struct sgd sgd;
     const char *dir;
 
+    /* > 0: inference of `steps` requests, so many at once; sgd and micro_batches play no part */
+    int in_flight;
+    float *predictions; /* of all requests, in order: the caller frees them */
+    size_t npredictions;
+
     double loss[SPLIT_MAX_STEPS];
     uint64_t copied_bytes;
     void (*after_step)(void *arg, int step); /* NULL: none */
@@ -75,7 +81,10 @@ static inline void split_node_open(struct node *node, const struct split_run *r,
     if (device_cpu_open(&node->dev, 1, r->isa) < 0)
         fail_msg("%s", err_text());
     node->model = split_model(r, from, to);
-    if (model_bind(node->model, node->dev, RUN_TRAIN, sgd_grads(&r->sgd, r->micro_batches)) < 0)
+    int ret = r->in_flight ? model_bind(node->model, node->dev, RUN_EVAL, MODEL_GRADS_NONE)
+                           : model_bind(node->model, node->dev, RUN_TRAIN,
+                                        sgd_grads(&r->sgd, r->micro_batches));
+    if (ret < 0)
         fail_msg("%s", err_text());
     model_init(node->model, 1);
     struct net_options opt = net_options_default();
@@ -93,7 +102,6 @@ static inline void split_node_close(struct node *node)
     device_close(node->dev);
 }
 
-/* A port that was free a moment ago. */
 /* A port that was free a moment ago. */
 static inline int split_free_port(void)
 {
@@ -128,7 +136,8 @@ static inline int split_worker(const struct split_run *r, int i, const int port[
         .next_port = i < r->ncut ? port[i + 1] : 0,
         .wire = -1,
         .codec = r->codec,
-        .save = split_part(r, i, path, sizeof(path)),
+        .infers = r->in_flight > 0,
+        .save = r->in_flight ? NULL : split_part(r, i, path, sizeof(path)),
     };
     int ret = worker_run(&node, &opt);
     if (ret < 0)
@@ -145,6 +154,58 @@ static inline pid_t split_fork_worker(const struct split_run *r, int i, const in
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGTERM, split_stop);
     _exit(split_worker(r, i, port) < 0);
+}
+
+static inline void split_infer(struct split_run *r, struct stream *s, const struct model *m,
+                               struct loader *loader)
+{
+    const struct tensor row = model_crossing(m, m->nlayer, 1);
+    r->npredictions = 0;
+    r->predictions = malloc((size_t)(r->steps * r->batch) * tensor_bytes(&row));
+    CHECK(r->predictions);
+    int32_t *labels = malloc((size_t)r->batch * sizeof(*labels));
+    for (int sent = 0, done = 0; done < r->steps;) {
+        struct stream_answer answer;
+        if (sent < r->steps && sent - done < r->in_flight) {
+            float *in;
+            uint64_t batch = (uint64_t)sent % loader->batches;
+            int n = loader_samples(loader, batch);
+            if (stream_request(s, &in) < 0)
+                fail_msg("request %d: %s", sent, err_text());
+            loader_read(loader, 0, batch, 0, n, in, labels);
+            if (stream_send(s, (uint32_t)sent, n) < 0)
+                fail_msg("request %d: %s", sent, err_text());
+            sent++;
+            continue;
+        }
+        if (stream_answer(s, &answer) < 0)
+            fail_msg("answer %d: %s", done, err_text());
+        assert_int_equal(answer.number, done);
+        memcpy(r->predictions + r->npredictions, tensor_floats(&answer.out),
+               tensor_bytes(&answer.out));
+        r->npredictions += tensor_count(&answer.out);
+        stream_answer_done(s);
+        done++;
+    }
+    free(labels);
+}
+
+static inline void split_train(struct split_run *r, struct upstream *u, struct loader *loader)
+{
+    for (int i = 0; i < r->steps; i++) {
+        struct feed feed = {.loader = loader,
+                            .epoch = (uint64_t)i / loader->batches,
+                            .batch = (uint64_t)i % loader->batches,
+                            .step = (uint32_t)i};
+        struct step_result result;
+        int ret =
+            r->ncut ? upstream_step(u, &feed, &result) : stream_step(u->stream, &feed, &result);
+        if (ret < 0)
+            fail_msg("step %d: %s", i, err_text());
+        r->loss[i] = result.loss_sum / result.samples;
+        if (r->after_step)
+            r->after_step(r->after_step_arg, i);
+    }
 }
 
 /* Saves its part as the workers do. */
@@ -166,6 +227,7 @@ static inline void split_read_data(struct split_run *r, const int port[])
     ds->count = r->samples;
     struct stream_plan plan = {.batch = r->batch,
                                .micro_batches = r->micro_batches,
+                               .in_flight = r->in_flight,
                                .wire = r->wire,
                                .to_next = r->ncut > 0,
                                .seed = 1};
@@ -179,22 +241,13 @@ static inline void split_read_data(struct split_run *r, const int port[])
                          .codec = r->codec};
     if (r->ncut && upstream_connect(&u, 0) < 0)
         fail_msg("%s", err_text());
-    for (int i = 0; i < r->steps; i++) {
-        struct feed feed = {.loader = &loader,
-                            .epoch = (uint64_t)i / loader.batches,
-                            .batch = (uint64_t)i % loader.batches,
-                            .step = (uint32_t)i};
-        struct step_result result;
-        int ret = r->ncut ? upstream_step(&u, &feed, &result) : stream_step(s, &feed, &result);
-        if (ret < 0)
-            fail_msg("step %d: %s", i, err_text());
-        r->loss[i] = result.loss_sum / result.samples;
-        if (r->after_step)
-            r->after_step(r->after_step_arg, i);
-    }
+    if (r->in_flight)
+        split_infer(r, s, node.model, &loader);
+    else
+        split_train(r, &u, &loader);
     upstream_close(&u);
     r->copied_bytes = stream_copied_bytes(s);
-    if (weights_save(node.model, split_part(r, 0, path, sizeof(path))) < 0)
+    if (!r->in_flight && weights_save(node.model, split_part(r, 0, path, sizeof(path))) < 0)
         fail_msg("%s", err_text());
     stream_close(s);
     loader_close(&loader);
@@ -218,6 +271,8 @@ static inline void split_run(struct split_run *r)
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
             fail_msg("worker %d ended with status 0x%x", i, (unsigned)status);
     }
+    if (r->in_flight)
+        return;
     char path[SPLIT_MAX_NODES][512], whole[512];
     const char *part[SPLIT_MAX_NODES];
     for (int i = 0; i <= r->ncut; i++)

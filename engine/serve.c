@@ -1,14 +1,15 @@
 /*
- * `train` in the roles that listen, intermediate and final: everything that can be checked is
- * checked first; then it serves until a signal ends it, and the weights are saved.
+ * `train` and `infer` in the roles that listen, intermediate and final: everything that can be
+ * checked is checked first; then it serves until a signal ends it, and where it trains, the weights
+ * are saved.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "engine/serve.h"
 #include "engine/setup.h"
 #include "engine/signals.h"
-#include "engine/train.h"
 #include "engine/worker.h"
 #include "models/weights.h"
 
@@ -53,7 +54,7 @@ static void stop_net(void *arg)
     net_stop(arg);
 }
 
-int train_worker(const struct config *c)
+int serve(const struct config *c)
 {
     struct serving s;
     bool open;
@@ -65,8 +66,10 @@ int train_worker(const struct config *c)
             .listen_port = c->listen.port,
             .next_host = c->role->upstream ? c->upstream.host : NULL,
             .next_port = c->upstream.port,
+            .infers = c->command == CMD_INFER,
             .batch = config_given(c, OPT_BATCH_SIZE) ? c->batch_size : 0,
             .micro_batches = config_given(c, OPT_MICRO_BATCHES) ? c->micro_batches : 0,
+            .in_flight = config_given(c, OPT_IN_FLIGHT) ? c->in_flight : 0,
             .wire = config_given(c, OPT_WIRE_DTYPE) ? (int)c->wire_dtype : -1,
             .codec = c->codec,
             .save = c->save,

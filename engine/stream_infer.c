@@ -1,0 +1,198 @@
+/*
+ * Inference through a stream: each frame is a request, up to in_flight of them are under way.
+ * Forward as they come; answers come back in the same order, from the last node through the ring of
+ * answers that every node in between receives into and sends from. The thread that owns the device
+ * runs it.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "engine/stream_parts.h"
+
+static struct stream_slot *slot_of(struct stream *s, uint64_t frame)
+{
+    return &s->slot[frame % (uint64_t)s->nslot];
+}
+
+int stream_pending(const struct stream *s)
+{
+    return (int)(s->frame - s->answered);
+}
+
+/* The slice's layers over request s->frame, and on to next where there is one. Its output is
+ * there when this returns. */
+static int forward(struct stream *s)
+{
+    struct stream_slot *slot = slot_of(s, s->frame);
+    const struct micro *m = &slot->micro;
+    if (slot->pass) {
+        pass_set(slot->pass, m->n, s->plan.seed, m->step, 0);
+        pass_forward(slot->pass);
+    }
+    if (s->next && stream_wire_f16(s))
+        stream_pack(s, channel_tx_payload(s->next), slot->out,
+                    tensor_row(&s->next_tensor) * (size_t)m->n, 1);
+    int ret = device_sync(s->node->dev);
+    if (ret < 0)
+        return ret;
+    if (s->next) {
+        stream_fill_head(channel_tx_head(s->next), WIRE_ACTIVATION, m, &s->next_tensor,
+                         s->plan.wire);
+        channel_publish(s->next);
+    }
+    s->frame++;
+    return 0;
+}
+
+static int check_answer(struct stream *s)
+{
+    const struct wire_head *h = channel_head(s->next, s->answered);
+    const struct micro *m = &slot_of(s, s->answered)->micro;
+    if (h->step == m->step && h->n_samples == (uint32_t)m->n && h->n_full == (uint32_t)m->n &&
+        h->micro == 0 && h->micro_count == 1)
+        return 0;
+    return err_set(EPROTO, "%s answered request %u of %u samples, wanted request %u of %d",
+                   channel_peer(s->next), h->step, h->n_samples, m->step, m->n);
+}
+
+/* Waits until look() says 1: for next, which may be computing. */
+static int wait_for_next(struct stream *s, int (*look)(struct stream *s))
+{
+    uint64_t since = clock_now_ns();
+    for (;;) {
+        int ret = look(s);
+        if (ret != 0)
+            return ret < 0 ? ret : 0;
+        ret = stream_wait(s, true, since, &s->stopping);
+        if (ret < 0)
+            return ret;
+    }
+}
+
+static int look_slot(struct stream *s)
+{
+    return stream_look(s, s->next, channel_wait_slot(s->next, 0));
+}
+
+static int look_answer(struct stream *s)
+{
+    return stream_look(s, s->next, channel_wait_frame(s->next, s->answered, 0));
+}
+
+int stream_request(struct stream *s, float **in)
+{
+    CHECK(stream_infers(s) && !s->prev && stream_pending(s) < s->nslot);
+    int ret = s->next ? wait_for_next(s, look_slot) : 0;
+    *in = slot_of(s, s->frame)->in;
+    return ret;
+}
+
+int stream_send(struct stream *s, uint32_t number, int n)
+{
+    slot_of(s, s->frame)->micro = stream_micro(number, n, 1, 0);
+    return forward(s);
+}
+
+int stream_answer(struct stream *s, struct stream_answer *answer)
+{
+    CHECK(stream_pending(s) > 0);
+    struct stream_slot *slot = slot_of(s, s->answered);
+    int ret = s->next ? wait_for_next(s, look_answer) : 0;
+    if (ret == 0 && s->next)
+        ret = check_answer(s);
+    if (ret < 0)
+        return ret;
+    answer->number = slot->micro.step;
+    if (!s->next) {
+        answer->out = *pass_out(slot->pass);
+        return 0;
+    }
+    answer->out = s->answer_tensor;
+    answer->out.dim[0] = slot->micro.n;
+    answer->out.data = channel_payload(s->next, s->answered);
+    return 0;
+}
+
+void stream_answer_done(struct stream *s)
+{
+    if (s->next)
+        channel_release(s->next);
+    s->answered++;
+}
+
+/* The slots of answers that prev has got are next's again. */
+static void release_answers(struct stream *s)
+{
+    for (; s->released < s->answered && channel_sent(s->prev, s->released); s->released++)
+        channel_release(s->next);
+}
+
+static void send_answer(struct stream *s, struct stream_served *served)
+{
+    const struct micro *m = &slot_of(s, s->answered)->micro;
+    stream_fill_head(channel_tx_head(s->prev), WIRE_PREDICTION, m, &s->answer_tensor, DTYPE_F32);
+    channel_publish(s->prev);
+    s->answered++;
+    *served = (struct stream_served){1, m->n};
+}
+
+/* Next's oldest answer, if it is there, to prev: 1. */
+static int pass_back(struct stream *s, struct stream_served *served)
+{
+    int ret = look_answer(s);
+    if (ret == 1)
+        ret = stream_look(s, s->prev, channel_wait_slot(s->prev, 0));
+    if (ret != 1)
+        return ret;
+    ret = check_answer(s);
+    if (ret < 0)
+        return ret;
+    CHECK(channel_payload(s->next, s->answered) == channel_tx_payload(s->prev));
+    send_answer(s, served);
+    return 1;
+}
+
+/* Prev's next request, if it is there and there is room for what becomes of it: 1. */
+static int take_request(struct stream *s, struct stream_served *served)
+{
+    int ret = channel_wait_frame(s->prev, s->frame, 0);
+    if (ret == -ENODATA && stream_pending(s) == 0)
+        return ret;
+    ret = stream_look(s, s->prev, ret);
+    if (ret != 1 || stream_pending(s) == s->nslot)
+        return ret < 0 ? ret : 0;
+    struct channel *to = s->next ? s->next : s->prev;
+    ret = stream_look(s, to, channel_wait_slot(to, 0));
+    if (ret != 1)
+        return ret;
+    const struct wire_head *h = channel_head(s->prev, s->frame);
+    ret = stream_check_micro(s, h, 0, NULL);
+    if (ret < 0)
+        return ret;
+    struct stream_slot *slot = slot_of(s, s->frame);
+    slot->micro = stream_micro(h->step, (int)h->n_full, 1, 0);
+    if (stream_wire_f16(s))
+        stream_unpack(s, slot->in, channel_payload(s->prev, s->frame),
+                      tensor_row(&s->prev_tensor) * (size_t)slot->micro.n, 1);
+    ret = forward(s);
+    if (ret < 0)
+        return ret;
+    channel_release(s->prev);
+    if (!s->next)
+        send_answer(s, served);
+    return 1;
+}
+
+int stream_serve(struct stream *s, struct stream_served *served)
+{
+    CHECK(stream_infers(s) && s->prev);
+    *served = (struct stream_served){0};
+    int ret = 0;
+    if (s->next) {
+        release_answers(s);
+        if (stream_pending(s) > 0)
+            ret = pass_back(s, served);
+    }
+    return ret != 0 ? ret : take_request(s, served);
+}
