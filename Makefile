@@ -74,6 +74,8 @@ MODEL_ARGS = $(if $(MODEL),--model $(MODEL)) $(if $(BATCH_SIZE),--batch-size $(B
 RUN_ARGS = $(if $(BATCHES),--batches $(BATCHES)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(MODEL_ARGS)
 BACKGROUND = scripts/background.sh start
 TRAIN = $(BUILD)/sparse-engine train
+INFER_ARGS = $(if $(INFERENCES),--inferences $(INFERENCES)) $(MODEL_ARGS)
+INFER = $(BUILD)/sparse-engine infer
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -123,6 +125,40 @@ run-learning-split-intermediate: all ## Background worker that trains the first 
 .PHONY: run-learning-split-client
 run-learning-split-client: all ## Train the first part here, the rest on the worker at port 50008
 	$(Q)MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} $(TRAIN) --role client $(RUN_ARGS)
+
+.PHONY: run-inference-aio
+run-inference-aio: all ## Infer with the whole model on this machine
+	$(Q)$(INFER) --role aio $(INFER_ARGS)
+
+.PHONY: run-inference-data-source
+run-inference-data-source: all ## Send a worker what it is to infer, its port 50007
+	$(Q)$(INFER) --role source $(INFER_ARGS)
+
+.PHONY: run-inference-unsplit
+run-inference-unsplit: all ## Background worker that infers with the whole model, port 50007
+	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
+		$(BACKGROUND) inference_unsplit_final -- $(INFER) --role final --layers 0: $(MODEL_ARGS)
+
+.PHONY: run-inference-split
+run-inference-split: ## The next two: background workers for both parts
+	$(Q)$(MAKE) --no-print-directory run-inference-split-final
+	$(Q)$(MAKE) --no-print-directory run-inference-split-intermediate
+
+.PHONY: run-inference-split-final
+run-inference-split-final: all ## Background worker that infers with the last part, port 50008
+	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
+		WORKER_LISTEN_PORT=$${WORKER_LISTEN_PORT:-50008} \
+		$(BACKGROUND) inference_split_final -- $(INFER) --role final $(MODEL_ARGS)
+
+.PHONY: run-inference-split-intermediate
+run-inference-split-intermediate: all ## Background worker for the first part, port 50007
+	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
+		MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} \
+		$(BACKGROUND) inference_split_intermediate -- $(INFER) --role intermediate $(MODEL_ARGS)
+
+.PHONY: run-inference-split-client
+run-inference-split-client: all ## The first part here, the rest on the worker at port 50008
+	$(Q)MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} $(INFER) --role client $(INFER_ARGS)
 
 .PHONY: stop
 stop: ## Stop the background workers
@@ -197,7 +233,7 @@ format: ## Format the C sources in place (clang-format 14)
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z][a-z -]*:.*## / {printf "  %-33s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@printf '\n%s\n%s\n' 'On the make line: MODEL, BATCH_SIZE, BATCHES, EPOCHS, ARGS="--lr 0.01" reach the program;' \
+	@printf '\n%s\n%s\n' 'On the make line: MODEL, BATCH_SIZE, BATCHES, EPOCHS, INFERENCES, ARGS="--lr 0.01" reach the program;' \
 		'MODE (release, asan, ubsan, tsan), CC, V=1, WERROR=1, URING=0 reach the build.'
 
 # ---- what the targets above stand on ----
