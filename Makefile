@@ -61,9 +61,9 @@ TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(if $(filter tsan,$(MODE)), \
 	$(shell scripts/thread_tests.sh),$(wildcard tests/test_*.c)))
 BENCHES := $(patsubst bench/%.c,$(OUT)/bench/%,$(wildcard bench/bench_*.c))
 FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz_*.c))
-# Files beside tests/test_*.c and tests/fuzz_*.c are what several of them share;
-# delay_line.c is a program that test_three_nodes.sh builds.
-TEST_SHARED := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/test_%.c tests/fuzz_%.c tests/delay_line.c,$(wildcard tests/*.c)))
+# Files beside tests/test_*.c and tests/fuzz_*.c are what several of them share.
+TEST_SHARED := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/test_%.c tests/fuzz_%.c, \
+	$(wildcard tests/*.c)))
 
 # A target for users runs make again with all cores, unless -j was given.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
@@ -270,12 +270,13 @@ force:
 CONTRACT := fast
 $(foreach i,$(ISAS),$(OUT)/$(i)/kernels/cpu/fill.o): CONTRACT := off
 
+# In sanitizer builds the kernels keep -O1: -O3 takes minutes there and finds nothing more.
 define isa_rule
 $(OUT)/$(1)/kernels/cpu/%.o: kernels/cpu/%.c $(OUT)/flags
 	@mkdir -p $$(@D)
 	@echo "  CC    $$< ($(1))"
-	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -O3 -ffp-contract=$$(CONTRACT) -fno-math-errno -fno-trapping-math \
-		-DISA=$(1) -DISA_$(1) $$(ISA_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $(if $(SAN),,-O3) -ffp-contract=$$(CONTRACT) \
+		-fno-math-errno -fno-trapping-math -DISA=$(1) -DISA_$(1) $$(ISA_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
