@@ -147,8 +147,8 @@ struct layer *conv2d_new(int in_channels, int out_channels, int kernel, int stri
 struct layer *conv_transpose2d_new(int in_channels, int out_channels, int kernel, int stride,
                                    int pad);
 struct layer *linear_new(int in_features, int out_features, enum weight_init init);
-/* A linear layer behind an average pool that repeats each of `channels` values h * w times: the same
- * function and the same SGD, computed once instead of h * w times. */
+/* A linear layer behind an average pool that repeats each of `channels` values h * w times: the
+ * same function and the same SGD, computed once instead of h * w times. */
 struct layer *linear_repeated_new(int channels, int h, int w, int out_features,
                                   enum weight_init init);
 struct layer *batchnorm_new(int channels, float momentum, float eps);

@@ -1,14 +1,15 @@
 /*
- * A linear layer whose input repeats each of c values r = h * w times, as VGG's first one behind the
- * average pool that spreads a 1 x 1 map over 7 x 7. Then out = x * sum^T with sum (k, c) = the weights
- * summed over each run of r, and the gradient of all weights of a run is the same number: under plain
- * SGD they differ for ever by what they differed by at first. So the weights stay as they came, what
- * they have all moved by is `delta` (k, c), and the step works on sum and delta alone: r times fewer
- * operations and bytes, exactly the same function and update but for the order of summation.
+ * A linear layer whose input repeats each of c values r = h * w times, as VGG's first one behind
+ * the average pool that spreads a 1 x 1 map over 7 x 7. Then out = x * sum^T with sum (k, c) = the
+ * weights summed over each run of r, and the gradient of all weights of a run is the same number:
+ * under plain SGD they differ for ever by what they differed by at first. So the weights stay as
+ * they came, what they have all moved by is `delta` (k, c), and the step works on sum and delta
+ * alone: r times fewer operations and bytes, exactly the same function and update but for the order
+ * of summation.
  *
  * With gradients of its own (momentum, weight decay, micro-batches) the layer is an ordinary one.
- * The input's gradient is right as a sum over each run, which is all that reaches the repeated value;
- * it stands in the run's first element.
+ * The input's gradient is right as a sum over each run, which is all that reaches the repeated
+ * value; it stands in the run's first element.
  */
 #include <stdlib.h>
 

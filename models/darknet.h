@@ -1,7 +1,7 @@
 /*
  * Building darknet's models section by section: what their built-in definitions (yolov3.c) and the
- * reader of .cfg files (darknet_cfg.c) share. A section is one layer; shapes are known as soon as it
- * is added, so that what does not fit is refused where it stands.
+ * reader of .cfg files (darknet_cfg.c) share. A section is one layer; shapes are known as soon as
+ * it is added, so that what does not fit is refused where it stands.
  *
  *     struct darknet_builder b;
  *     darknet_begin(&b, m);                        // the model has begun

@@ -102,8 +102,8 @@ void model_init(struct model *m, uint64_t seed);
  * them what they keep beside them. (queued) */
 void model_prepare(struct model *m);
 
-/* Before parameters are read in place: layers put into them what they keep beside them (weights_save
- * does without). Training goes on after model_prepare. (queued) */
+/* Before parameters are read in place: layers put into them what they keep beside them
+ * (weights_save does without). Training goes on after model_prepare. (queued) */
 void model_settle(struct model *m);
 
 /* Makes the slice's weights ready for RUN_EVAL, in place: batch-norm becomes part of convolutions

@@ -1,7 +1,7 @@
 /*
- * A model's parameters to and from safetensors files (darknet's: darknet_weights.c), and named tensors that grow row by row
- * (predictions). Which bytes a file holds is safetensors.c's concern, merging parts
- * weights_merge.c's. Called at start and end of a run, never in a step.
+ * A model's parameters to and from safetensors files (darknet's: darknet_weights.c), and named
+ * tensors that grow row by row (predictions). Which bytes a file holds is safetensors.c's concern,
+ * merging parts weights_merge.c's. Called at start and end of a run, never in a step.
  */
 #include "models/weights.h"
 

@@ -71,8 +71,8 @@ static bool tell_peer(struct channel *c)
     return false;
 }
 
-/* Closed with bytes unread, a socket sends a reset, which may overtake the last words. So what still
- * comes is read and thrown away, until the peer has closed too or some time has passed. */
+/* Closed with bytes unread, a socket sends a reset, which may overtake the last words. So what
+ * still comes is read and thrown away, until the peer has closed too or some time has passed. */
 static void leave_words(struct channel *c)
 {
     shutdown(c->fd, SHUT_WR);

@@ -204,8 +204,8 @@ static void mark_started(struct transport_op *op)
     op->active = true;
 }
 
-/* A short run whose data or room is there takes one plain system call, which costs less than a ring's
- * entry, task work and completion. False: it must wait, so it goes through the ring. */
+/* A short run whose data or room is there takes one plain system call, which costs less than a
+ * ring's entry, task work and completion. False: it must wait, so it goes through the ring. */
 static bool done_at_once(struct transport *t, struct transport_op *op, bool sends)
 {
     ssize_t n;

@@ -1,7 +1,7 @@
 /*
- * Stands in the place of malloc and its kin: counts calls and what is held, and refuses the call that
- * memory.fail_at numbers. For tests named *_alloc, whose links the Makefile wraps; one file includes
- * it.
+ * Stands in the place of malloc and its kin: counts calls and what is held, and refuses the call
+ * that memory.fail_at numbers. For tests named *_alloc, whose links the Makefile wraps; one file
+ * includes it.
  */
 #ifndef TESTS_ALLOC_WRAP_H
 #define TESTS_ALLOC_WRAP_H

@@ -1,7 +1,7 @@
 /*
  * The folded first linear layer of VGG against the ordinary one: the same outputs, input gradients
- * (summed over each run of equal values), weights after several steps, whether read in place or from
- * a saved file; and changing between folded and ordinary in the middle of a run.
+ * (summed over each run of equal values), weights after several steps, whether read in place or
+ * from a saved file; and changing between folded and ordinary in the middle of a run.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
- * A training step allocates nothing, in one process and split over sockets: both neighbours and their
- * transport threads live in this process, and every allocation of all of them is counted.
+ * A training step allocates nothing, in one process and split over sockets: both neighbours and
+ * their transport threads live in this process, and every allocation of all of them is counted.
  */
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* Batch-norm's running statistics, scale and shift as a convolution's weights and bias: a few of its
- * outputs a job. */
+/* Batch-norm's running statistics, scale and shift as a convolution's weights and bias: a few of
+ * its outputs a job. */
 #include <math.h>
 
 #include "kernels/cpu/ranges.h"

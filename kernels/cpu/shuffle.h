@@ -1,6 +1,6 @@
 /*
- * gcc before 12 (Ubuntu 20.04, 22.04) has no __builtin_shufflevector; its own __builtin_shuffle does
- * the same to vectors of 4-byte elements, which are all that is shuffled here.
+ * gcc before 12 (Ubuntu 20.04, 22.04) has no __builtin_shufflevector; its own __builtin_shuffle
+ * does the same to vectors of 4-byte elements, which are all that is shuffled here.
  */
 #ifndef KERNELS_CPU_SHUFFLE_H
 #define KERNELS_CPU_SHUFFLE_H
