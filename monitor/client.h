@@ -1,0 +1,36 @@
+/*
+ * A run's side of the monitor. The run adds to two counters, which costs nothing and cannot fail; a
+ * small thread sends what was added ten times a second. No monitor, one that is stuck, or one that
+ * goes away never slows or fails the run: at most one log line says so.
+ *
+ *     struct monitor_client *c = monitor_client_open(&(struct monitor_client_options){
+ *         .data_dir = "data", .prefix = "benchmark_learning-aio-host-small-1-64"});
+ *     while (...)
+ *         monitor_batch(c, 64, loss);          // or monitor_task(c) in a worker
+ *     monitor_client_close(c);
+ */
+#ifndef MONITOR_CLIENT_H
+#define MONITOR_CLIENT_H
+
+struct monitor_client;
+
+struct monitor_client_options {
+    const char *data_dir;
+    const char *prefix; /* any text: see event_clean_prefix */
+    /* 0: a benchmark starts now. Else, in a worker, at its first task, and a new one at each task
+     * that comes so long or longer after the one before. */
+    double gap_seconds;
+};
+
+/* NULL after one log line where there is no memory or no thread for it; all calls take NULL. */
+struct monitor_client *monitor_client_open(const struct monitor_client_options *opt);
+
+/* What is not told yet, and the stop, are sent; a monitor that does not answer delays this by less
+ * than a second. */
+void monitor_client_close(struct monitor_client *c);
+
+/* One thread calls these. They allocate nothing and enter no lock. */
+void monitor_batch(struct monitor_client *c, int samples, double loss);
+void monitor_task(struct monitor_client *c);
+
+#endif
