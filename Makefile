@@ -160,8 +160,12 @@ run-inference-split-intermediate: all ## Background worker for the first part, p
 run-inference-split-client: all ## The first part here, the rest on the worker at port 50008
 	$(Q)MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} $(INFER) --role client $(INFER_ARGS)
 
+.PHONY: run-sparse-monitor
+run-sparse-monitor: all ## Background monitor: statistics of the runs, as CSV under data/stats
+	$(Q)$(BACKGROUND) sparse_monitor_server -- $(BUILD)/sparse-engine monitor $(ARGS)
+
 .PHONY: stop
-stop: ## Stop the background workers
+stop: ## Stop the background workers and the monitor
 	$(Q)scripts/background.sh stop
 
 .PHONY: clean

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "base/err.h"
 #include "engine/command.h"
 #include "engine/infer_report.h"
+#include "engine/monitoring.h"
 #include "engine/progress.h"
 #include "engine/serve.h"
 #include "engine/setup.h"
@@ -32,6 +34,7 @@ struct inference {
     struct upstream upstream; /* of a role that has one */
     struct weights_writer *output;
     struct progress progress;
+    struct monitor_client *monitor;
     struct infer_report report;
     uint64_t requests;   /* to be done */
     uint64_t sent, done; /* sent: and not lost again */
@@ -176,6 +179,7 @@ static int take_answer(struct inference *f)
     if (f->output)
         ret = setup_not_words(weights_writer_append(f->output, tensor_floats(&answer.out),
                                                     tensor_count(&answer.out)));
+    monitor_batch(f->monitor, answer.out.dim[0], (double)NAN);
     stream_answer_done(f->stream);
     f->upstream.lost = 0;
     f->done++;
@@ -222,10 +226,12 @@ static int run_connected(struct inference *f, double *seconds)
     }
     if (!ret) {
         progress_open(&f->progress, setup_messages(f->c), "inferences", f->requests);
+        f->monitor = monitoring_open(f->c, f->model->name);
         uint64_t start = clock_now_ns();
         ret = run_requests(f);
         *seconds = clock_seconds_since(start);
         progress_close(&f->progress);
+        monitor_client_close(f->monitor);
     }
     if (ret == -EINTR && signals_pending())
         ret = 0; /* while it waited for the next node */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "engine/command.h"
 #include "engine/loss_log.h"
+#include "engine/monitoring.h"
 #include "engine/process.h"
 #include "engine/progress.h"
 #include "engine/serve.h"
@@ -34,6 +35,7 @@ struct training {
     struct feed feed;         /* the step in progress: its epoch, its batch */
     struct loss_log log;
     struct progress progress;
+    struct monitor_client *monitor;
     int log_error; /* ends the run, but what was learned is kept */
 
     uint64_t samples, steps;
@@ -134,6 +136,7 @@ static int train_step(struct training *t, double *loss_sum)
         return setup_not_words(ret);
     double loss = result.loss_sum / result.samples;
     note_loss(t, loss);
+    monitor_batch(t->monitor, result.samples, loss);
     t->samples += (uint64_t)result.samples;
     *loss_sum += result.loss_sum;
     progress_update(&t->progress, t->samples);
@@ -205,11 +208,13 @@ static int run_epochs(struct training *t, double *seconds)
     struct feed *f = &t->feed;
     f->loader = &t->loader;
     progress_open(&t->progress, setup_messages(t->c), "samples", samples_in_all(t));
+    t->monitor = monitoring_open(t->c, t->model->name);
     t->first_step_ns = clock_now_ns();
     for (f->epoch = 0; !ret && f->epoch < t->c->epochs && !stopping(t); f->epoch++)
         ret = train_epoch(t);
     *seconds = clock_seconds_since(t->first_step_ns);
     progress_close(&t->progress);
+    monitor_client_close(t->monitor);
     return ret;
 }
 

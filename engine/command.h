@@ -10,6 +10,7 @@
 
 int cmd_train(const struct config *c);
 int cmd_infer(const struct config *c);
+int cmd_monitor(const struct config *c);
 int cmd_inspect(const struct config *c);
 int cmd_init(const struct config *c);
 int cmd_convert(const struct config *c);

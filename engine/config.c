@@ -162,6 +162,8 @@ int config_read(struct config *c, const struct words *w)
         .listen = {.port = -1},
         .inferences = 100,
         .in_flight = 1,
+        .rate = 2,
+        .timeout = 30,
         .monitor = true,
         .part_file = (const char *const *)w->operand,
         .npart_file = w->noperand,
@@ -169,7 +171,7 @@ int config_read(struct config *c, const struct words *w)
         .started_ns = clock_now_ns(),
     };
     int ret = read_words(c);
-    if (!ret && (w->command == CMD_TRAIN || w->command == CMD_INFER))
+    if (!ret && option_spec(OPT_DATA_DIR)->commands & 1u << w->command)
         ret = read_files(c);
     if (!ret && c->role->upstream)
         ret = read_address(c, &c->upstream, "MASTER_UPSTREAM_HOST", "MASTER_UPSTREAM_PORT", 1);

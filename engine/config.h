@@ -54,8 +54,10 @@ struct config {
     uint64_t inferences; /* 0: the test split once */
     int in_flight;       /* requests under way at once */
     bool json;
-    const char *output; /* NULL: not given */
-    bool unfolded;      /* of --no-fold */
+    const char *output;    /* NULL: not given */
+    bool unfolded;         /* of --no-fold */
+    float rate, timeout;   /* of the monitor: samples a second, seconds */
+    const char *interface; /* NULL: all of them */
     bool quiet, verbose, monitor;
     const char *const *part_file; /* merge's operands */
     int npart_file;

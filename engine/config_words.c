@@ -124,7 +124,7 @@ static int parse_choice(int *out, enum option o, const char *text, const char *c
     return 0;
 }
 
-/* Options of training and their numbers. */
+/* Options of training and of the monitor, and their numbers. */
 static int parse_training(struct config *c, enum option o, const char *text)
 {
     switch (o) {
@@ -147,6 +147,12 @@ static int parse_training(struct config *c, enum option o, const char *text)
         return number_int(&c->micro_batches, "--micro-batches", text, 1, MAX_BATCH);
     case OPT_LOG:
         return parse_path(&c->log, o, text);
+    case OPT_RATE:
+        return number_float(&c->rate, "--rate", text, 0.01f, 1001);
+    case OPT_TIMEOUT:
+        return number_float(&c->timeout, "--timeout", text, 0.1f, 1e8f);
+    case OPT_INTERFACE:
+        return parse_path(&c->interface, o, text);
     default:
         CHECK(!"an option that nobody parses");
     }

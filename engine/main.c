@@ -11,9 +11,9 @@
 enum { STATUS_FAILED = 1, STATUS_WORDS = 2 };
 
 static int (*const run[CMD_COUNT])(const struct config *c) = {
-    [CMD_TRAIN] = cmd_train,   [CMD_INFER] = cmd_infer, [CMD_INSPECT] = cmd_inspect,
-    [CMD_INIT] = cmd_init,     [CMD_MERGE] = cmd_merge, [CMD_CONVERT] = cmd_convert,
-    [CMD_DOCTOR] = cmd_doctor,
+    [CMD_TRAIN] = cmd_train,     [CMD_INFER] = cmd_infer,   [CMD_MONITOR] = cmd_monitor,
+    [CMD_INSPECT] = cmd_inspect, [CMD_INIT] = cmd_init,     [CMD_MERGE] = cmd_merge,
+    [CMD_CONVERT] = cmd_convert, [CMD_DOCTOR] = cmd_doctor,
 };
 
 static int complain(int status)

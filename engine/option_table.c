@@ -7,13 +7,14 @@
 enum {
     TRAIN = 1u << CMD_TRAIN,
     INFER = 1u << CMD_INFER,
+    MONITOR = 1u << CMD_MONITOR,
     INSPECT = 1u << CMD_INSPECT,
     INIT = 1u << CMD_INIT,
     CONVERT = 1u << CMD_CONVERT,
     MERGE = 1u << CMD_MERGE,
     DOCTOR = 1u << CMD_DOCTOR,
     RUNS = TRAIN | INFER,
-    ALL = RUNS | INSPECT | INIT | CONVERT | MERGE | DOCTOR,
+    ALL = RUNS | MONITOR | INSPECT | INIT | CONVERT | MERGE | DOCTOR,
 };
 
 /* clang-format off */
@@ -34,8 +35,8 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_DATASET] = {"dataset", {0}, "D", RUNS, 0,
         "cifar10, cifar100, fashion-mnist, mnist or shapes (embedded); auto (default): the "
         "model's own where it is found, else shapes, and says so"},
-    [OPT_DATA_DIR] = {"data-dir", {0}, "DIR", RUNS, 0,
-        "data sets and run files ($SPARSE_DATA_DIR, else ./data)"},
+    [OPT_DATA_DIR] = {"data-dir", {0}, "DIR", RUNS | MONITOR, 0,
+        "data sets, statistics and run files ($SPARSE_DATA_DIR, else ./data)"},
     [OPT_BATCH_SIZE] = {"batch-size", {0}, "N", RUNS | INSPECT, 0, "samples a batch (64)"},
     [OPT_BATCHES] = {"batches", {0}, "N", TRAIN, 0,
         "batches an epoch; 0: all of the data set (64)"},
@@ -75,10 +76,15 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_JSON] = {"json", {0}, NULL, INFER | INSPECT | DOCTOR, NEEDS_DATA, "results as JSON"},
     [OPT_OUTPUT] = {"output", {0}, "FILE", INFER, NEEDS_DATA,
         "raw predictions as .safetensors: \"predictions\", (N, classes), before the softmax"},
-    [OPT_ENV_FILE] = {"env-file", {0}, "FILE", RUNS, 0,
+    [OPT_RATE] = {"rate", {0}, "HZ", MONITOR, 0, "samples a second (2)"},
+    [OPT_TIMEOUT] = {"timeout", {0}, "S", MONITOR, 0,
+        "a run ends so many seconds after its last message (30)"},
+    [OPT_INTERFACE] = {"interface", {0}, "NIC", MONITOR, 0,
+        "count the bytes of this network interface; default: of all"},
+    [OPT_ENV_FILE] = {"env-file", {0}, "FILE", RUNS | MONITOR, 0,
         "dotenv file (./.env, then DATA_DIR/.env); never overrides the environment"},
-    [OPT_QUIET] = {"quiet", {0}, NULL, RUNS, 0, "results and errors only"},
-    [OPT_VERBOSE] = {"verbose", {0}, NULL, RUNS, 0, "debug messages too"},
+    [OPT_QUIET] = {"quiet", {0}, NULL, RUNS | MONITOR, 0, "results and errors only"},
+    [OPT_VERBOSE] = {"verbose", {0}, NULL, RUNS | MONITOR, 0, "debug messages too"},
     [OPT_NO_FOLD] = {"no-fold", {0}, NULL, RUNS, 0,
         "VGG: the first linear layer in full, in PyTorch's order of summation, instead of once for "
         "its 49 equal inputs"},
@@ -98,6 +104,7 @@ static const struct {
 } commands[CMD_COUNT] = {
     [CMD_TRAIN] = {"train", "train a model, whole or split over several machines", ""},
     [CMD_INFER] = {"infer", "run a trained model on the test split", ""},
+    [CMD_MONITOR] = {"monitor", "write the statistics of the runs on this machine", ""},
     [CMD_INSPECT] = {"inspect", "layers, shapes, parameters, FLOPs, bytes across each cut", ""},
     [CMD_INIT] = {"init", "write fresh weights", ""},
     [CMD_CONVERT] = {"convert", "weights between .safetensors and darknet's .weights", " IN OUT"},

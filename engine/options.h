@@ -18,6 +18,7 @@
 enum command {
     CMD_TRAIN,
     CMD_INFER,
+    CMD_MONITOR,
     CMD_INSPECT,
     CMD_INIT,
     CMD_CONVERT,
@@ -57,6 +58,9 @@ enum option {
     OPT_IN_FLIGHT,
     OPT_JSON,
     OPT_OUTPUT,
+    OPT_RATE,
+    OPT_TIMEOUT,
+    OPT_INTERFACE,
     OPT_ENV_FILE,
     OPT_QUIET,
     OPT_VERBOSE,

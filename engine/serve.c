@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "engine/monitoring.h"
 #include "engine/serve.h"
 #include "engine/setup.h"
 #include "engine/signals.h"
@@ -74,12 +75,14 @@ int serve(const struct config *c)
             .codec = c->codec,
             .save = c->save,
             .log = c->log ? &s.log : NULL,
+            .monitor = monitoring_open(c, s.model->name),
             .bind = bind_from,
             .bind_arg = &s,
         };
         signals_call(stop_net, s.node.net);
         ret = setup_not_words(worker_run(&s.node, &opt));
         signals_call(NULL, NULL);
+        monitor_client_close(opt.monitor);
     }
     int closed = setup_not_words(loss_log_close(&s.log));
     int signal = signals_pending();

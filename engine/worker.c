@@ -222,6 +222,7 @@ static int train(struct worker *w, struct session *x, int *log_error)
         ret = stream_step(x->stream, NULL, &result);
     if (ret < 0)
         return ret;
+    monitor_task(w->opt->monitor, 1);
     x->steps++;
     x->samples += (uint64_t)result.samples;
     if (w->opt->log)
@@ -230,11 +231,12 @@ static int train(struct worker *w, struct session *x, int *log_error)
 }
 
 /* As train, one request one step on. */
-static int serve(struct session *x)
+static int serve(struct worker *w, struct session *x)
 {
     struct stream_served served;
     int ret = stream_serve(x->stream, &served);
     if (ret == 1) {
+        monitor_task(w->opt->monitor, (int)served.requests);
         x->steps += (uint64_t)served.requests;
         x->samples += (uint64_t)served.samples;
     }
@@ -261,7 +263,7 @@ static int session_work(struct worker *w, struct session *x)
             session_fail(x);
         return 1;
     }
-    int ret = w->opt->infers ? serve(x) : train(w, x, &log_error);
+    int ret = w->opt->infers ? serve(w, x) : train(w, x, &log_error);
     if (ret == -ENODATA)
         session_end(x);
     else if (ret < 0)

@@ -256,8 +256,8 @@ void monitor_batch(struct monitor_client *c, int samples, double loss)
     atomic_fetch_add_explicit(&c->samples, (uint64_t)samples, memory_order_relaxed);
 }
 
-void monitor_task(struct monitor_client *c)
+void monitor_task(struct monitor_client *c, int tasks)
 {
     if (c)
-        atomic_fetch_add_explicit(&c->tasks, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&c->tasks, (uint64_t)tasks, memory_order_relaxed);
 }

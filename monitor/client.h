@@ -6,7 +6,7 @@
  *     struct monitor_client *c = monitor_client_open(&(struct monitor_client_options){
  *         .data_dir = "data", .prefix = "benchmark_learning-aio-host-small-1-64"});
  *     while (...)
- *         monitor_batch(c, 64, loss);          // or monitor_task(c) in a worker
+ *         monitor_batch(c, 64, loss);          // or monitor_task(c, 1) in a worker
  *     monitor_client_close(c);
  */
 #ifndef MONITOR_CLIENT_H
@@ -31,6 +31,6 @@ void monitor_client_close(struct monitor_client *c);
 
 /* One thread calls these. They allocate nothing and enter no lock. */
 void monitor_batch(struct monitor_client *c, int samples, double loss);
-void monitor_task(struct monitor_client *c);
+void monitor_task(struct monitor_client *c, int tasks);
 
 #endif

@@ -67,7 +67,7 @@ static void test_words_off(void **state)
         {"convert a b", "convert wants two files and a model"},
         {"convert a --model yolov3", "convert wants two files and a model"},
         {"train --model yolov3", "--model yolov3 is a detector, and those are not trained"},
-        {"monitor", "there is no command \"monitor\""},
+        {"monitors", "there is no command \"monitors\""},
         {"train --nosuch", "train has no option --nosuch"},
         {"train small", "there is \"small\""},
         {"train --epochs", "--epochs wants a value"},

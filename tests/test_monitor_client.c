@@ -33,7 +33,7 @@ static void test_all_arrives(void **state)
     struct monitor_client *a = begin(&t, "a", 0), *b = begin(&t, "dir/b c", 0);
     for (int i = 0; i < 1000; i++) {
         monitor_batch(a, 7, i == 999 ? (double)NAN : 1.5);
-        monitor_task(b);
+        monitor_task(b, 1);
         if (i % 100 == 0)
             talk_sleep(0.02);
     }
@@ -46,7 +46,7 @@ static void test_all_arrives(void **state)
     assert_int_equal(r.samples, 0);
     assert_int_equal(r.tasks, 1000);
     monitor_batch(NULL, 1, 0);
-    monitor_task(NULL);
+    monitor_task(NULL, 1);
     monitor_client_close(NULL);
     talk_end(&t);
     talk_remove(&t);
@@ -63,7 +63,7 @@ static void test_a_run_is_there_at_once(void **state)
     talk_sleep(0.4);
     assert_int_equal(talk_files(&t, "aio"), 1);
     assert_int_equal(talk_files(&t, "worker"), 0); /* no task yet */
-    monitor_task(w);
+    monitor_task(w, 1);
     talk_sleep(0.4);
     assert_int_equal(talk_last(&t, "worker", 0, &rows).tasks, 1);
     monitor_client_close(c);
@@ -83,10 +83,10 @@ static void test_gap_begins_anew(void **state)
     struct monitor_client *c = begin(&t, "w", 1);
     for (int burst = 0; burst < 2; burst++) {
         for (int i = 0; i < 8; i++)
-            monitor_task(c);
+            monitor_task(c, 1);
         talk_sleep(1.6);
     }
-    monitor_task(c);
+    monitor_task(c, 1);
     monitor_client_close(c);
     talk_end(&t);
     assert_int_equal(talk_files(&t, "w-2"), 3);

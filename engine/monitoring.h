@@ -1,0 +1,16 @@
+/* A run's client of the monitor, from its config. */
+#ifndef ENGINE_MONITORING_H
+#define ENGINE_MONITORING_H
+
+#include "engine/config.h"
+#include "monitor/client.h"
+
+/*
+ * NULL with --no-monitor, which all calls of client.h take. A role that listens begins a benchmark
+ * at its first task, and a new one after 30 s without. The prefix is
+ * benchmark_learning-{suite}-{node}-{model}-{epochs}-{batch_size}, of infer
+ * benchmark_inference-{suite}-{node}-{model}-{inferences}-{batch_size}; node is this host's name.
+ */
+struct monitor_client *monitoring_open(const struct config *c, const char *model);
+
+#endif

@@ -1,0 +1,241 @@
+/*
+ * The monitor as a user meets it: real runs beside a real monitor, whose files say what the runs say
+ * themselves; runs without one, and with one that is killed, are the same to the byte.
+ */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/cli.h"
+
+static struct cli r;
+
+static void sleep_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
+/* Quiet: it shares a file for its stderr with the runs. */
+static pid_t monitor_start(const char *words)
+{
+    char all[256];
+    struct stat st;
+    snprintf(all, sizeof(all), "monitor --quiet %s", words);
+    pid_t pid = cli_start(all);
+    for (int i = 0; stat("data/sparse-benchmark.sock", &st); i++) {
+        assert_true(i < 500);
+        sleep_ms(10);
+    }
+    return pid;
+}
+
+static void monitor_stop(pid_t pid, int signal, int status)
+{
+    kill(pid, signal);
+    cli_wait(&r, pid);
+    assert_int_equal(r.status, status);
+}
+
+static int port_free_a_moment_ago(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &bytes), 0);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+/* Samples and tasks of the last row of the one file whose name begins so; the columns are those of
+ * the original. False: there is no such file. */
+static int totals(const char *prefix, unsigned long long *samples, unsigned long long *tasks)
+{
+    static const char head[] = "timestamp,bytes_sent,bytes_recv,samples_processed,tasks_processed";
+    char path[512] = "";
+    DIR *d = opendir("data/stats");
+    int n = 0;
+    if (!d)
+        return 0;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (strncmp(e->d_name, prefix, strlen(prefix)))
+            continue;
+        snprintf(path, sizeof(path), "data/stats/%s", e->d_name);
+        n++;
+    }
+    closedir(d);
+    if (!n)
+        return 0;
+    assert_int_equal(n, 1);
+    size_t bytes;
+    char *text = cli_file(path, &bytes);
+    assert_int_equal(strncmp(text, head, strlen(head)), 0);
+    assert_int_equal(text[bytes - 1], '\n');
+    text[bytes - 1] = 0;
+    double t;
+    unsigned long long sent, recv;
+    assert_int_equal(
+        sscanf(strrchr(text, '\n'), "\n%lf,%llu,%llu,%llu,%llu", &t, &sent, &recv, samples, tasks),
+        5);
+    free(text);
+    unlink(path);
+    return 1;
+}
+
+static void name_of(char *prefix, size_t bytes, const char *format)
+{
+    char host[65] = "";
+    gethostname(host, sizeof(host) - 1);
+    snprintf(prefix, bytes, format, host);
+}
+
+static void test_alone(void **state)
+{
+    char prefix[256];
+    unsigned long long samples, tasks;
+    pid_t monitor = monitor_start("");
+    cli_expect(&r, "train --model small --dataset shapes --batches 5 --epochs 2 --batch-size 9", 0,
+               "");
+    assert_non_null(strstr(r.out, "Trained 90 samples"));
+    name_of(prefix, sizeof(prefix), "benchmark_learning-aio-%s-small-2-9-2");
+    assert_true(totals(prefix, &samples, &tasks));
+    assert_true(samples == 90 && tasks == 0);
+
+    cli_expect(&r, "infer --model small --dataset shapes --inferences 3 --batch-size 5", 0, "");
+    name_of(prefix, sizeof(prefix), "benchmark_inference-aio-%s-small-3-5-2");
+    assert_true(totals(prefix, &samples, &tasks));
+    assert_true(samples == 15 && tasks == 0);
+
+    cli_expect(&r, "train --model small --dataset shapes --batches 1 --no-monitor", 0, "");
+    assert_false(totals("benchmark", &samples, &tasks));
+    monitor_stop(monitor, SIGTERM, 143);
+    assert_int_equal(access("data/sparse-benchmark.sock", F_OK), -1);
+    cli_remove("data");
+}
+
+/* Three nodes: the client counts samples, the workers their steps. */
+static void test_split(void **state)
+{
+    char words[256], prefix[256];
+    unsigned long long samples, tasks;
+    int port[2] = {port_free_a_moment_ago(), port_free_a_moment_ago()};
+    pid_t monitor = monitor_start("");
+    snprintf(words, sizeof(words), "train --model small --role final --quiet --listen 127.0.0.1:%d",
+             port[1]);
+    pid_t final = cli_start(words);
+    snprintf(words, sizeof(words),
+             "train --model small --role intermediate --quiet --layers 2:4 --listen 127.0.0.1:%d "
+             "--upstream 127.0.0.1:%d",
+             port[0], port[1]);
+    pid_t middle = cli_start(words);
+    snprintf(words, sizeof(words),
+             "train --model small --dataset shapes --role client --layers 0:2 --batches 6 "
+             "--batch-size 8 --upstream 127.0.0.1:%d",
+             port[0]);
+    cli_expect(&r, words, 0, "");
+    assert_non_null(strstr(r.out, "Trained 48 samples"));
+    monitor_stop(middle, SIGTERM, 143);
+    monitor_stop(final, SIGTERM, 143);
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_client-%s-small-1-8-2");
+    assert_true(totals(prefix, &samples, &tasks));
+    assert_true(samples == 48 && tasks == 0);
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_intermediate-%s-small-1-64-2");
+    assert_true(totals(prefix, &samples, &tasks));
+    assert_true(samples == 0 && tasks == 6);
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_final-%s-small-1-64-2");
+    assert_true(totals(prefix, &samples, &tasks));
+    assert_true(samples == 0 && tasks == 6);
+    monitor_stop(monitor, SIGINT, 130);
+    cli_remove("data");
+}
+
+static const char same[] =
+    "train --model small --dataset shapes --batch-size 64 --lr 0.1 --epochs 2 "
+    "--batches 200 --threads 1";
+
+static int lines(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* The same losses and weights, and one line more at most. */
+static void test_killed(void **state)
+{
+    char words[256];
+    snprintf(words, sizeof(words), "%s --log l1 --save w1 --no-monitor", same);
+    cli_expect(&r, words, 0, "");
+    assert_int_equal(lines(r.err), 0);
+    snprintf(words, sizeof(words), "%s --log l2 --save w2", same);
+    cli_expect(&r, words, 0, "");
+    assert_true(lines(r.err) <= 1);
+
+    pid_t monitor = monitor_start("");
+    snprintf(words, sizeof(words), "%s --log l3 --save w3", same);
+    pid_t run = cli_start(words);
+    for (int i = 0; access("data/stats", F_OK); i++) {
+        assert_true(i < 1000);
+        sleep_ms(5);
+    }
+    sleep_ms(200);
+    kill(monitor, SIGKILL);
+    waitpid(monitor, NULL, 0);
+    assert_int_equal(waitpid(run, NULL, WNOHANG), 0); /* it was in the middle */
+    cli_wait(&r, run);
+    assert_int_equal(r.status, 0);
+    assert_int_equal(lines(r.err), 1);
+    assert_non_null(strstr(r.err, "the run goes on without it"));
+    for (int i = 2; i <= 3; i++) {
+        char log[8], weights[8];
+        snprintf(log, sizeof(log), "l%d", i);
+        snprintf(weights, sizeof(weights), "w%d", i);
+        cli_same_files("l1", log);
+        cli_same_files("w1", weights);
+        unlink(log);
+        unlink(weights);
+    }
+    unlink("l1");
+    unlink("w1");
+    cli_remove("data");
+}
+
+static void test_refusals(void **state)
+{
+    pid_t monitor = monitor_start("");
+    cli_expect(&r, "monitor", 1, "a monitor already serves");
+    cli_expect(&r, "monitor --data-dir elsewhere --interface no0", 1,
+               "there is no network interface \"no0\", there are ");
+    cli_expect(&r, "monitor --rate 0", 2, "--rate wants");
+    cli_expect(&r, "monitor --timeout x", 2, "--timeout wants");
+    cli_expect(&r, "monitor --model small", 2, "monitor takes no --model");
+    monitor_stop(monitor, SIGTERM, 143);
+    cli_remove("data");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, cli_enter, cli_leave);
+}
