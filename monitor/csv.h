@@ -1,5 +1,5 @@
 /*
- * One file of a run's statistics: DATA_DIR/stats/{prefix}-%Y%m%d-%H%M%S.csv, or with "-2", "-3", …
+ * One file of a run's statistics: DATA_DIR/stats/{prefix}-%Y%m%d-%H%M%S.csv, or with "-2", "-3"
  * before ".csv" where that is taken. A row is one write(2), so a reader sees whole rows.
  */
 #ifndef MONITOR_CSV_H

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "monitor/host_file.h"
+#include "monitor/nvml.h"
 
 enum { FILE_BYTES = 1 << 16 };
 
@@ -94,6 +95,10 @@ int host_open(struct host *h, const char *root, const char *interface)
     if (interface && !(fits && found))
         return err_set(ENODEV, "there is no network interface \"%s\", there are %s", interface,
                        *names ? names : "none");
+    h->is_tegra = tegra_find(&h->tegra, root);
+    if (!h->is_tegra && !*root)
+        h->nvml = nvml_open();
+    h->has_gpu = h->is_tegra || h->nvml;
     struct host_sample s;
     host_read(h, &s); /* the first reading of the CPU's ticks */
     return 0;
@@ -101,6 +106,7 @@ int host_open(struct host *h, const char *root, const char *interface)
 
 void host_close(struct host *h)
 {
+    nvml_close(h->nvml);
     *h = (struct host){0};
 }
 
@@ -110,5 +116,9 @@ void host_read(struct host *h, struct host_sample *s)
     read_network(h, &h->last, names, sizeof(names));
     read_cpu(h, &h->last);
     read_memory(h, &h->last);
+    if (h->is_tegra)
+        tegra_read(&h->tegra, &h->last.gpu_percent, &h->last.power_mw);
+    if (h->nvml)
+        nvml_read(h->nvml, &h->last.gpu_percent, &h->last.power_mw);
     *s = h->last;
 }

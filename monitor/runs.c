@@ -3,20 +3,26 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/log.h"
 
 static const char head[] = "timestamp,bytes_sent,bytes_recv,samples_processed,tasks_processed";
+static const char gpu_head[] = ",GPU,RAM,SWAP,power_cur";
 
 /* Bytes and seconds count from the first row; a counter that began anew counts from nothing. */
-static int row(struct run *x, const struct host_sample *s, uint64_t now_ns)
+static int row(const struct host *h, struct run *x, const struct host_sample *s, uint64_t now_ns)
 {
     uint64_t sent = s->bytes_sent >= x->bytes_sent ? s->bytes_sent - x->bytes_sent : 0;
     uint64_t recv = s->bytes_recv >= x->bytes_recv ? s->bytes_recv - x->bytes_recv : 0;
-    return csv_row(&x->csv, "%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64,
-                   1e-9 * (double)(now_ns - x->start_ns), sent, recv, x->samples, x->tasks);
+    char gpu[96] = "";
+    if (h->has_gpu)
+        snprintf(gpu, sizeof(gpu), ",%.1f,%" PRIu64 ",%" PRIu64 ",%.0f", s->gpu_percent, s->ram_kb,
+                 s->swap_kb, s->power_mw);
+    return csv_row(&x->csv, "%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "%s",
+                   1e-9 * (double)(now_ns - x->start_ns), sent, recv, x->samples, x->tasks, gpu);
 }
 
 static void end(struct run *x)
@@ -30,7 +36,7 @@ static void sample_and_end(struct runs *r, struct run *x, uint64_t now_ns)
 {
     struct host_sample s;
     host_read(r->host, &s);
-    if (row(x, &s, now_ns) < 0)
+    if (row(r->host, x, &s, now_ns) < 0)
         log_warning("monitor", "Benchmark '%s': %s", x->id, err_text());
     end(x);
 }
@@ -47,10 +53,12 @@ static int start(struct runs *r, struct run **out, const struct event *e, uint64
     host_read(r->host, &s);
     *x = (struct run){.start_ns = now_ns, .bytes_sent = s.bytes_sent, .bytes_recv = s.bytes_recv};
     memcpy(x->id, e->id, sizeof(x->id));
-    int ret = csv_open(&x->csv, r->data_dir, e->prefix, head);
+    char columns[128];
+    snprintf(columns, sizeof(columns), "%s%s", head, r->host->has_gpu ? gpu_head : "");
+    int ret = csv_open(&x->csv, r->data_dir, e->prefix, columns);
     if (ret < 0)
         return ret;
-    ret = row(x, &s, now_ns);
+    ret = row(r->host, x, &s, now_ns);
     if (ret < 0) {
         csv_close(&x->csv);
         return ret;
@@ -99,7 +107,7 @@ void runs_sample(struct runs *r, uint64_t now_ns)
     for (struct run *x = r->run; x < r->run + RUNS_MAX; x++) {
         if (!x->live)
             continue;
-        if (row(x, &s, now_ns) < 0) {
+        if (row(r->host, x, &s, now_ns) < 0) {
             log_warning("monitor", "Benchmark '%s': %s", x->id, err_text());
             end(x);
         } else if (now_ns - x->message_ns >= r->timeout_ns) {

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "monitor/address.h"
+#include "monitor/nvml.h"
 #include "monitor/runs.h"
 
 enum { CONNECTIONS = 64, BACKLOG = 128, SILENT_MS = 5000, COMPLAINTS = 5 };
@@ -277,6 +278,11 @@ int monitor_server_open(struct monitor_server **out, const struct monitor_server
         monitor_server_close(s);
         return ret;
     }
+    if (s->host.is_tegra)
+        log_info("monitor", "Watching this Jetson's GPU (%s) and %d power rails",
+                 *s->host.tegra.load ? s->host.tegra.load : "no load file", s->host.tegra.nrail);
+    else if (s->host.nvml)
+        log_info("monitor", "Watching %d GPUs through NVML", nvml_gpus(s->host.nvml));
     *out = s;
     return 0;
 }

@@ -1,6 +1,7 @@
 /*
- * A monitor in a thread of this process, in a folder of its own, and the raw bytes that clients send
- * it. The machine that it watches is a folder of files that the test writes. Include after cmocka.h.
+ * A monitor in a thread of this process, in a folder of its own, and the raw bytes that clients
+ * send it. The machine that it watches is a folder of files that the test writes. Include after
+ * cmocka.h.
  */
 #ifndef TESTS_MONITOR_TALK_H
 #define TESTS_MONITOR_TALK_H
@@ -147,7 +148,7 @@ static inline const char *talk_say(const struct talk *t, const char *text)
     return talk_bytes(t, text, strlen(text));
 }
 
-/* The i-th statistics file in order of names that begins with prefix, whole; NULL if there is none. */
+/* The i-th statistics file, by name, that begins with prefix, whole; NULL if there is none. */
 static inline char *talk_csv(const struct talk *t, const char *prefix, int i)
 {
     static char text[TALK_CSV_BYTES];

@@ -1,6 +1,6 @@
 /*
- * The monitor as a user meets it: real runs beside a real monitor, whose files say what the runs say
- * themselves; runs without one, and with one that is killed, are the same to the byte.
+ * The monitor as a user meets it: real runs beside a real monitor, whose files say what the runs
+ * say themselves; runs without one, and with one that is killed, are the same to the byte.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
