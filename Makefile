@@ -43,7 +43,7 @@ CFLAGS += -std=gnu11 -g $(if $(SAN),-O1,-O2) -Wall -Wextra -Wshadow -Wstrict-pro
 	-Wmissing-prototypes -Wno-unused-parameter $(SAN_WARNINGS) \
 	$(if $(WERROR),-Werror) -ffile-prefix-map=$(CURDIR)=. $(HARDEN) -pthread $(SAN)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -pthread $(SAN)
-LDLIBS += $(if $(filter 1,$(HAVE_LIBURING)),-luring) -ljansson -lz -ldl -lm
+LDLIBS += $(if $(filter 1,$(HAVE_LIBURING)),-luring) -ljansson -ljpeg -lpng -lz -ldl -lm
 
 # ---- files ----
 

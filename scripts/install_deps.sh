@@ -32,6 +32,8 @@ check_build() {
     have_command ar || need binutils "ar and the linker"
     have_header stdio.h || need libc6-dev "headers of the C library"
     have_header jansson.h || need libjansson-dev "JSON: reports, safetensors headers"
+    have_header jpeglib.h || need libjpeg-dev "JPEG pictures"
+    have_header png.h || need libpng-dev "PNG pictures"
     have_header zlib.h || need zlib1g-dev "gzip: data sets as they are published"
 }
 
