@@ -87,14 +87,14 @@ static int convolutional(struct reading *r, const struct cfg_section *s)
 
 static int maxpool(struct reading *r, const struct cfg_section *s)
 {
-    int size, stride, padding;
+    int size = 0, stride, padding;
     int ret = cfg_int(&r->cfg, s, "stride", 1, &stride, 1, DARKNET_MAX_POOL);
     if (ret == 0)
         ret = cfg_int(&r->cfg, s, "size", stride, &size, 1, DARKNET_MAX_POOL);
     /* with more, a window could lie outside the image */
     if (ret == 0)
         ret = cfg_int(&r->cfg, s, "padding", size - 1, &padding, 0, 2 * (size - 1));
-    return ret < 0 ? ret : darknet_add_maxpool(&r->b, size, stride, padding);
+    return ret != 0 ? ret : darknet_add_maxpool(&r->b, size, stride, padding);
 }
 
 static int upsample(struct reading *r, const struct cfg_section *s)
@@ -103,7 +103,7 @@ static int upsample(struct reading *r, const struct cfg_section *s)
     int ret = cfg_int(&r->cfg, s, "stride", 2, &factor, 1, 64);
     if (ret == 0)
         ret = want_only(r, s, "scale", 1);
-    return ret < 0 ? ret : darknet_add_upsample(&r->b, factor);
+    return ret != 0 ? ret : darknet_add_upsample(&r->b, factor);
 }
 
 /* A layer that the file names: counted from this one where negative. */
@@ -135,7 +135,7 @@ static int route(struct reading *r, const struct cfg_section *s)
         ret = want_only(r, s, "groups", 1);
     for (int i = 0; i < n && ret == 0; i++)
         ret = layer_named(r, s, "layers", from[i], &from[i]);
-    return ret < 0 ? ret : darknet_add_route(&r->b, n, from);
+    return ret != 0 ? ret : darknet_add_route(&r->b, n, from);
 }
 
 static int shortcut(struct reading *r, const struct cfg_section *s)
@@ -149,7 +149,7 @@ static int shortcut(struct reading *r, const struct cfg_section *s)
         ret = layer_named(r, s, "from", from, &from);
     if (ret == 0)
         ret = activation(r, s, ACT_NONE, &act);
-    return ret < 0 ? ret : darknet_add_shortcut(&r->b, from, act);
+    return ret != 0 ? ret : darknet_add_shortcut(&r->b, from, act);
 }
 
 /* The anchors that mask= chooses; all of them where it is not there. */
@@ -207,7 +207,7 @@ static int yolo(struct reading *r, const struct cfg_section *s)
         ret = want_only(r, s, "new_coords", 0);
     if (ret == 0)
         ret = anchors(r, s, anchor, &n);
-    return ret < 0 ? ret : darknet_add_yolo(&r->b, classes, n, anchor, last_section(r, s));
+    return ret != 0 ? ret : darknet_add_yolo(&r->b, classes, n, anchor, last_section(r, s));
 }
 
 /* The sections; options that are read above, or that only training reads. */
