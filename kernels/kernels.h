@@ -122,10 +122,12 @@ struct kernels {
                                    const float *weight, const float *bias,
                                    const float *running_mean, const float *running_var, int n,
                                    int c, int hw, float eps, enum act act);
-    /* The same as a convolution's own numbers: weight (k, window) *= bn_weight / sqrt(var + eps)
-     * by row, and bias (k), which holds batch-norm's, = bias - mean * that factor. In place. */
+    /* The same as a convolution's own numbers: weight (k, window) *= factor by row, and bias (k),
+     * which holds batch-norm's, -= mean * factor; factor = bn_weight / (sqrt(var + eps) +
+     * root_eps). In place. */
     void (*batchnorm_fold)(struct device *d, float *weight, float *bias, const float *bn_weight,
-                           const float *mean, const float *var, int k, int window, float eps);
+                           const float *mean, const float *var, int k, int window, float eps,
+                           float root_eps);
     /* Stores this batch's parameter gradients in saved_dweight, saved_dbias (c); the update adds
      * them with axpy. */
     void (*batchnorm_backward_data)(struct device *d, float *dinp, float *saved_dweight,

@@ -113,17 +113,21 @@ static void darknet_conv_init(const struct layer *l, struct device *d, uint64_t 
     d->kernels->fill(d, param_of(l, PARAM_VAR), filters, 1);
 }
 
-/* PyTorch's epsilon, and that of darknet on a GPU, where networks are trained. */
-static const float batch_norm_eps = 1e-5f;
+/* PyTorch divides by sqrt(var + 1e-5), and so does darknet on a GPU; on a CPU it divides by
+ * sqrt(var) + 1e-6. Over 75 layers that moves YOLOv3's probabilities by 1e-3, so each file is
+ * evaluated as the program that it comes from would. */
+static const struct {
+    float eps, root_eps;
+} epsilon[] = {[ORIGIN_PYTORCH] = {1e-5f, 0}, [ORIGIN_DARKNET] = {0, 1e-6f}};
 
-static void darknet_conv_fold(const struct layer *l, struct device *d)
+static void darknet_conv_fold(const struct layer *l, struct device *d, enum weights_origin origin)
 {
     const struct darknet_conv_dims *c = dims_of(l);
     if (c->batch_normalize)
-        d->kernels->batchnorm_fold(d, param_of(l, PARAM_WEIGHT), param_of(l, PARAM_BN_BIAS),
-                                   param_of(l, PARAM_BN_WEIGHT), param_of(l, PARAM_MEAN),
-                                   param_of(l, PARAM_VAR), c->filters,
-                                   c->channels * c->size * c->size, batch_norm_eps);
+        d->kernels->batchnorm_fold(
+            d, param_of(l, PARAM_WEIGHT), param_of(l, PARAM_BN_BIAS), param_of(l, PARAM_BN_WEIGHT),
+            param_of(l, PARAM_MEAN), param_of(l, PARAM_VAR), c->filters,
+            c->channels * c->size * c->size, epsilon[origin].eps, epsilon[origin].root_eps);
 }
 
 static void darknet_conv_forward(const struct layer *l, struct device *d, struct layer_io *io)

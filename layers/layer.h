@@ -23,6 +23,9 @@ enum grad_mode { GRAD_NONE, GRAD_SET, GRAD_ADD };
 
 enum run_mode { RUN_EVAL, RUN_TRAIN };
 
+/* Whose weights: it says what batch-norm adds to a variance before it divides by its root. */
+enum weights_origin { ORIGIN_PYTORCH, ORIGIN_DARKNET };
+
 /* A named array that belongs to a layer. `data` and `grad` lie in the model's buffers; NULL
  * until it is bound. */
 struct param {
@@ -90,7 +93,7 @@ struct layer_ops {
     void (*settle)(struct layer *l, struct device *d);
     /* Changes the parameters in place into what forward wants in RUN_EVAL, once they are all
      * there (model_fold). (optional: they are) */
-    void (*fold)(const struct layer *l, struct device *d);
+    void (*fold)(const struct layer *l, struct device *d, enum weights_origin origin);
     void (*forward)(const struct layer *l, struct device *d, struct layer_io *io);
     /* Runs for every layer whose output has a gradient, also where all modes are GRAD_NONE. */
     void (*backward_data)(const struct layer *l, struct device *d, struct layer_io *io);

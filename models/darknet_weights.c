@@ -205,6 +205,7 @@ int darknet_weights_load(struct model *m, const char *path)
         ret = check_size(m, path, layers, have);
     if (ret == 0)
         ret = load_layers(m, &in, layers, header);
+    m->origin = ORIGIN_DARKNET;
     free(in.block);
     close(in.fd);
     return ret;

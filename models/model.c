@@ -246,6 +246,7 @@ void model_init(struct model *m, uint64_t seed)
 {
     CHECK(m->dev);
     m->folded = false;
+    m->origin = ORIGIN_PYTORCH;
     for (int i = m->from; i < m->to; i++)
         if (m->layer[i]->ops->init)
             m->layer[i]->ops->init(m->layer[i], m->dev, seed);
@@ -276,7 +277,7 @@ void model_fold(struct model *m)
     for (int i = m->from; i < m->to; i++) {
         if (!m->layer[i]->ops->fold)
             continue;
-        m->layer[i]->ops->fold(m->layer[i], m->dev);
+        m->layer[i]->ops->fold(m->layer[i], m->dev, m->origin);
         m->folded = true;
     }
 }

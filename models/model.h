@@ -46,7 +46,8 @@ struct model {
     /* passes opened from now on fuse nothing and share no memory: the same bits, for tests,
      * benches */
     bool naive;
-    bool folded; /* the weights have been through model_fold */
+    bool folded;                /* the weights have been through model_fold */
+    enum weights_origin origin; /* of the weights */
 
     struct device *dev; /* from here on: after model_bind */
     enum model_grads grads_kind;

@@ -289,6 +289,11 @@ const struct safetensors_tensor *safetensors_find(const struct safetensors *st, 
     return NULL;
 }
 
+const char *safetensors_note(const struct safetensors *st, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(st->header, "__metadata__"), key));
+}
+
 int safetensors_read(const struct safetensors *st, const struct safetensors_tensor *t,
                      uint64_t from, void *data, size_t bytes)
 {

@@ -60,6 +60,9 @@ void safetensors_close(struct safetensors *st);
 
 const struct safetensors_tensor *safetensors_find(const struct safetensors *st, const char *name);
 
+/* A text of __metadata__, NULL where there is none of that key; valid until close. */
+const char *safetensors_note(const struct safetensors *st, const char *key);
+
 /* Bytes [from, from + bytes) of a tensor into data. */
 int safetensors_read(const struct safetensors *st, const struct safetensors_tensor *t,
                      uint64_t from, void *data, size_t bytes);
@@ -71,6 +74,8 @@ char *safetensors_shape_text(int ndim, const int64_t *dim, char *text, size_t te
 
 struct safetensors_out;
 int safetensors_out_new(struct safetensors_out **out);
+/* A text for __metadata__. */
+int safetensors_out_note(struct safetensors_out *out, const char *key, const char *text);
 /* The next tensor's name, shape and size. -EINVAL where the name is there already. */
 int safetensors_out_add(struct safetensors_out *out, const char *name, const char *dtype, int ndim,
                         const int64_t *dim, uint64_t bytes);

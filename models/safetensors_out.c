@@ -30,6 +30,15 @@ int safetensors_out_new(struct safetensors_out **out)
     return o->header ? 0 : err_set(ENOMEM, "no memory to write a .safetensors file");
 }
 
+int safetensors_out_note(struct safetensors_out *out, const char *key, const char *text)
+{
+    CHECK(out->file.fd < 0);
+    if (json_object_set_new(json_object_get(out->header, "__metadata__"), key, json_string(text)) <
+        0)
+        return err_set(ENOMEM, "no memory for the header's note of %s", key);
+    return 0;
+}
+
 int safetensors_out_add(struct safetensors_out *out, const char *name, const char *dtype, int ndim,
                         const int64_t *dim, uint64_t bytes)
 {

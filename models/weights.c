@@ -40,6 +40,9 @@ static bool reachable(const struct param *p)
     return p->value.place != PLACE_DEVICE;
 }
 
+/* What a file says of itself where its weights came from darknet's: see enum weights_origin. */
+static const char origin_note[] = "batch_norm";
+
 struct loading {
     struct safetensors st;
     void *block;
@@ -114,6 +117,10 @@ static int load_safetensors(struct model *m, const char *path)
     }
     if (ret == 0)
         ret = each_param(m, load_param, &in);
+    if (ret == 0) {
+        const char *origin = safetensors_note(&in.st, origin_note);
+        m->origin = origin && !strcmp(origin, "darknet") ? ORIGIN_DARKNET : ORIGIN_PYTORCH;
+    }
     if (ret == 0 && m->dev)
         model_prepare(m);
     free(in.block);
@@ -198,6 +205,8 @@ int weights_save(const struct model *m, const char *path)
     struct saving to = {.block = malloc(SAFETENSORS_BLOCK_BYTES)};
     int ret =
         to.block ? safetensors_out_new(&to.out) : err_set(ENOMEM, "no memory to write %s", path);
+    if (ret == 0 && m->origin == ORIGIN_DARKNET)
+        ret = safetensors_out_note(to.out, origin_note, "darknet");
     if (ret == 0)
         ret = each_param(m, announce_param, &to);
     if (ret == 0)

@@ -29,8 +29,10 @@ static void fold(struct device *d, struct device *ref)
         float *var = random_floats(n, 5, 0.01f, 3);
         memcpy(want, weight, all * sizeof(float));
         memcpy(want_bias, bias, n * sizeof(float));
-        d->kernels->batchnorm_fold(d, weight, bias, gain, mean, var, k, window, 1e-5f);
-        ref->kernels->batchnorm_fold(ref, want, want_bias, gain, mean, var, k, window, 1e-5f);
+        d->kernels->batchnorm_fold(d, weight, bias, gain, mean, var, k, window, i % 2 ? 1e-5f : 0,
+                                   i % 2 ? 0 : 1e-3f);
+        ref->kernels->batchnorm_fold(ref, want, want_bias, gain, mean, var, k, window,
+                                     i % 2 ? 1e-5f : 0, i % 2 ? 0 : 1e-3f);
         /* one rounding of the factor, one of the product */
         check_nmse("weights", weight, want, all, 1e-14);
         check_nmse("bias", bias, want_bias, n, 1e-13);
@@ -96,7 +98,8 @@ static void rig_close(struct rig *r)
 }
 
 /* Folded: the same as the reference's convolution, batch-norm and activation one by one. */
-static void check_conv(struct device *d, struct device *ref, const struct darknet_conv_dims *c)
+static void check_conv(struct device *d, struct device *ref, const struct darknet_conv_dims *c,
+                       enum weights_origin origin)
 {
     struct tensor in = tensor_f32(4, (int[]){2, c->channels, 9, 7});
     struct rig r;
@@ -122,15 +125,24 @@ static void check_conv(struct device *d, struct device *ref, const struct darkne
     void *work = guarded(ref->kernels->conv2d_work(ref, &s, 0));
     const float *bias = c->batch_normalize ? NULL : p[1].value.data;
     ref->kernels->conv2d_forward(ref, sum, r.in[0].data, p[0].value.data, bias, &s, ACT_NONE, work);
+    /* darknet's division as PyTorch's, by another variance: v + 1e-5 = (sqrt(u) + 1e-6)^2 */
+    float *var = c->batch_normalize ? guarded_floats((size_t)c->filters) : NULL;
+    for (int i = 0; var && i < c->filters; i++) {
+        double root = sqrt((double)tensor_floats(&p[4].value)[i]) + 1e-6;
+        var[i] =
+            origin == ORIGIN_DARKNET ? (float)(root * root - 1e-5) : tensor_floats(&p[4].value)[i];
+    }
     if (c->batch_normalize)
         ref->kernels->batchnorm_forward_eval(ref, want, sum, p[1].value.data, p[2].value.data,
-                                             p[3].value.data, p[4].value.data, 2, c->filters,
-                                             s.oh * s.ow, 1e-5f, c->act);
+                                             p[3].value.data, var, 2, c->filters, s.oh * s.ow,
+                                             1e-5f, c->act);
     else
         ref->kernels->act_forward(ref, want, sum, n, c->act);
-    r.l->ops->fold(r.l, d);
+    r.l->ops->fold(r.l, d, origin);
     r.l->ops->forward(r.l, d, &r.io);
     check_nmse(c->batch_normalize ? "folded" : "with bias", r.out.data, want, n, 1e-12);
+    if (var)
+        guarded_free(var);
     guarded_free(sum);
     guarded_free(want);
     guarded_free(work);
@@ -139,11 +151,14 @@ static void check_conv(struct device *d, struct device *ref, const struct darkne
 
 static void convs(struct device *d, struct device *ref)
 {
-    check_conv(d, ref, &(struct darknet_conv_dims){3, 5, 3, 1, 1, true, ACT_LEAKY});
-    check_conv(d, ref, &(struct darknet_conv_dims){4, 6, 3, 2, 1, true, ACT_RELU});
-    check_conv(d, ref, &(struct darknet_conv_dims){7, 3, 1, 1, 0, true, ACT_SIGMOID});
-    check_conv(d, ref, &(struct darknet_conv_dims){7, 3, 1, 1, 0, false, ACT_NONE});
-    check_conv(d, ref, &(struct darknet_conv_dims){2, 3, 5, 1, 2, false, ACT_LEAKY});
+    check_conv(d, ref, &(struct darknet_conv_dims){3, 5, 3, 1, 1, true, ACT_LEAKY}, ORIGIN_PYTORCH);
+    check_conv(d, ref, &(struct darknet_conv_dims){4, 6, 3, 2, 1, true, ACT_RELU}, ORIGIN_PYTORCH);
+    check_conv(d, ref, &(struct darknet_conv_dims){7, 3, 1, 1, 0, true, ACT_SIGMOID},
+               ORIGIN_PYTORCH);
+    check_conv(d, ref, &(struct darknet_conv_dims){7, 3, 1, 1, 0, true, ACT_LEAKY}, ORIGIN_DARKNET);
+    check_conv(d, ref, &(struct darknet_conv_dims){7, 3, 1, 1, 0, false, ACT_NONE}, ORIGIN_PYTORCH);
+    check_conv(d, ref, &(struct darknet_conv_dims){2, 3, 5, 1, 2, false, ACT_LEAKY},
+               ORIGIN_PYTORCH);
 }
 
 static void test_convolutional(void **state)
@@ -162,6 +177,28 @@ static void test_convolutional(void **state)
     layer_free(l);
 }
 
+/* By hand: a variance of 1e-4 divides by sqrt(1.1e-4) in PyTorch, by 0.010001 in darknet. */
+static void test_origins(void **state)
+{
+    const double factor[] = {[ORIGIN_PYTORCH] = 1 / sqrt(1.1e-4), [ORIGIN_DARKNET] = 1 / 0.010001};
+    struct device *d = check_device("auto", 1);
+    struct darknet_conv_dims c = {1, 1, 1, 1, 0, true, ACT_NONE};
+    struct tensor in = tensor_f32(4, (int[]){1, 1, 1, 1});
+    for (enum weights_origin o = ORIGIN_PYTORCH; o <= ORIGIN_DARKNET; o++) {
+        struct rig r;
+        rig_open(&r, d, darknet_conv_new(0, &c), 1, &in);
+        static const float param[5] = {3, 2, 0.5f, 4, 1e-4f};
+        for (int i = 0; i < 5; i++)
+            *tensor_floats(&r.l->param[i].value) = param[i];
+        *tensor_floats(&r.in[0]) = 1.5f;
+        r.l->ops->fold(r.l, d, o);
+        r.l->ops->forward(r.l, d, &r.io);
+        assert_float_equal(*tensor_floats(&r.out), (1.5 * 3 - 4) * 2 * factor[o] + 0.5, 1e-3);
+        rig_close(&r);
+    }
+    device_close(d);
+}
+
 /* Folding is what makes the result right: without it batch-norm would be missing. */
 static void test_fold_is_needed(void **state)
 {
@@ -174,7 +211,7 @@ static void test_fold_is_needed(void **state)
     float *before = guarded_floats(n);
     r.l->ops->forward(r.l, d, &r.io);
     memcpy(before, r.out.data, n * sizeof(float));
-    r.l->ops->fold(r.l, d);
+    r.l->ops->fold(r.l, d, ORIGIN_PYTORCH);
     r.l->ops->forward(r.l, d, &r.io);
     assert_true(nmse(r.out.data, before, n) > 1e-3);
     guarded_free(before);
@@ -382,10 +419,11 @@ static void test_heads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold),           cmocka_unit_test(test_convolutional),
-        cmocka_unit_test(test_fold_is_needed), cmocka_unit_test(test_route),
-        cmocka_unit_test(test_shortcut),       cmocka_unit_test(test_decode),
-        cmocka_unit_test(test_decode_by_hand), cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_fold),    cmocka_unit_test(test_convolutional),
+        cmocka_unit_test(test_origins), cmocka_unit_test(test_fold_is_needed),
+        cmocka_unit_test(test_route),   cmocka_unit_test(test_shortcut),
+        cmocka_unit_test(test_decode),  cmocka_unit_test(test_decode_by_hand),
+        cmocka_unit_test(test_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

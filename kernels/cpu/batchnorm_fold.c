@@ -8,14 +8,14 @@ struct fold {
     float *weight, *bias;
     const float *bn_weight, *mean, *var;
     size_t window;
-    float eps;
+    float eps, root_eps;
 };
 
 static void fold_range(const void *arg, size_t from, size_t to)
 {
     const struct fold *f = arg;
     for (size_t k = from; k < to; k++) {
-        double factor = f->bn_weight[k] / sqrt((double)f->var[k] + f->eps);
+        double factor = f->bn_weight[k] / (sqrt((double)f->var[k] + f->eps) + f->root_eps);
         float *w = f->weight + k * f->window, by = (float)factor;
         ELEMENTWISE
         for (size_t i = 0; i < f->window; i++)
@@ -25,8 +25,9 @@ static void fold_range(const void *arg, size_t from, size_t to)
 }
 
 void CPU(batchnorm_fold)(struct device *d, float *weight, float *bias, const float *bn_weight,
-                         const float *mean, const float *var, int k, int window, float eps)
+                         const float *mean, const float *var, int k, int window, float eps,
+                         float root_eps)
 {
-    struct fold f = {weight, bias, bn_weight, mean, var, (size_t)window, eps};
+    struct fold f = {weight, bias, bn_weight, mean, var, (size_t)window, eps, root_eps};
     ranges_run(d, (size_t)k, 1 + RANGE_BLOCK / (size_t)window, fold_range, &f);
 }
