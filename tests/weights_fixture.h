@@ -37,6 +37,7 @@ static inline void fake_param(struct layer *l, const char *name, int ndim, const
 /* start: data[i] = start + i. */
 static inline struct fake *fake_new(float start)
 {
+    static const struct layer_ops ops = {.name = "fake"};
     struct fake *f = calloc(1, sizeof(*f));
     CHECK(f);
     float *data = f->data;
@@ -47,8 +48,10 @@ static inline struct fake *fake_new(float start)
     f->layer[1].param[1].state = true;
     for (int i = 0; i < FAKE_FLOATS; i++)
         f->data[i] = start + (float)i;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         f->table[i] = &f->layer[i];
+        f->layer[i].ops = &ops;
+    }
     snprintf(f->model.name, sizeof(f->model.name), "fake");
     f->model.layer = f->table;
     f->model.nlayer = f->model.to = 2;
