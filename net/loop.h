@@ -124,6 +124,10 @@ struct net {
     struct transport_op listen, event;
     uint64_t accept_again_ns;
 
+    /* The loop's time stands still while nobody drives the loop: a peer is not late because this
+     * node computed for long. */
+    uint64_t left_ns, away_ns;
+
     struct wake loop_wake; /* the loop sleeps on its event_fd */
     struct wake user_wake; /* thread mode: the user sleeps on it */
     uint32_t user_seen;
@@ -150,7 +154,7 @@ struct channel *net_free_channel(struct net *n,
 /* One turn of the loop: at most timeout_ns (-1: for ever). Whoever drives the loop calls it. */
 void net_turn(struct net *n, int64_t timeout_ns);
 
-uint64_t net_after(const struct net *n, int ms); /* a deadline */
+uint64_t net_after(const struct net *n, int ms); /* a deadline in the loop's time */
 
 /* channel.c: frames. */
 void channel_prepare(struct channel *c, bool outgoing);

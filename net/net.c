@@ -35,9 +35,14 @@ struct net_options net_options_default(void)
     return opt;
 }
 
+static uint64_t loop_time(const struct net *n)
+{
+    return clock_now_ns() - n->away_ns;
+}
+
 uint64_t net_after(const struct net *n, int ms)
 {
-    return clock_now_ns() + (uint64_t)ms * 1000000;
+    return loop_time(n) + (uint64_t)ms * 1000000;
 }
 
 static void event_done(struct transport_op *op, int res)
@@ -206,7 +211,7 @@ static uint64_t pump(struct channel *c, uint64_t now)
 
 static int64_t pump_all(struct net *n)
 {
-    uint64_t now = clock_now_ns(), next = UINT64_MAX;
+    uint64_t now = loop_time(n), next = UINT64_MAX;
 
     if (!n->event.active && !atomic_load(&n->quit))
         n->ops->watch(n->transport, &n->event);
@@ -224,10 +229,14 @@ static int64_t pump_all(struct net *n)
 static void turn(struct net *n, int64_t timeout_ns)
 {
     uint32_t ticket = wake_ticket(&n->loop_wake);
-    int64_t next = pump_all(n);
-    bool sleeping = n->opt.thread && wake_sleeping(&n->loop_wake, ticket);
+    int64_t next;
+    bool sleeping;
     int r;
 
+    if (n->left_ns)
+        n->away_ns += clock_now_ns() - n->left_ns;
+    next = pump_all(n);
+    sleeping = n->opt.thread && wake_sleeping(&n->loop_wake, ticket);
     if (n->dirty || (n->opt.thread && !sleeping))
         timeout_ns = 0;
     else if (next >= 0 && (timeout_ns < 0 || next < timeout_ns))
@@ -242,6 +251,7 @@ static void turn(struct net *n, int64_t timeout_ns)
         atomic_store(&n->broken, r);
         n->dirty = true;
     }
+    n->left_ns = clock_now_ns();
 }
 
 void net_turn(struct net *n, int64_t timeout_ns)

@@ -28,9 +28,9 @@ static int64_t time_left(uint64_t deadline)
     return deadline > now ? (int64_t)(deadline - now) : 0;
 }
 
-static uint64_t deadline_of(struct net *n, int timeout_ms)
+static uint64_t deadline_of(int timeout_ms)
 {
-    return timeout_ms < 0 ? UINT64_MAX : net_after(n, timeout_ms);
+    return timeout_ms < 0 ? UINT64_MAX : clock_now_ns() + (uint64_t)timeout_ms * 1000000;
 }
 
 /* Until something may have changed since the ticket was drawn. False: the time is up. */
@@ -124,7 +124,7 @@ static int stopped(void)
 
 int net_wait(struct net *n, int timeout_ms)
 {
-    uint64_t deadline = deadline_of(n, timeout_ms);
+    uint64_t deadline = deadline_of(timeout_ms);
 
     for (;;) {
         uint32_t now = wake_ticket(&n->user_wake);
@@ -213,7 +213,7 @@ static int wait_until(struct channel *c, int (*look)(struct channel *c, uint64_t
         if (r < 0)
             return r;
         if (!timed) {
-            deadline = deadline_of(c->net, timeout_ms);
+            deadline = deadline_of(timeout_ms);
             timed = true;
         }
         if (!wait_once(c->net, ticket, deadline))
