@@ -95,7 +95,7 @@ struct pair_server {
     struct net *net;
     struct net_options opt;
     struct pair_shape shape;
-    const char *address;
+    bool mute; /* takes frames, slowly, and answers none */
     int port;
     pthread_t thread;
     int served, refused; /* streams that ended cleanly; hellos refused */
@@ -112,6 +112,17 @@ static inline void pair_fill_head(struct wire_head *h, enum wire_type type, int 
         wire_head_shape(h, WIRE_F32, 2, dim);
     h->n_samples = h->n_full = (uint32_t)n;
     h->micro_count = 1;
+}
+
+static inline int pair_swallow(struct channel *c)
+{
+    for (uint64_t n = 0;; n++) {
+        int r = channel_wait_frame(c, n, -1);
+        if (r < 0)
+            return r;
+        usleep(1000);
+        channel_release(c);
+    }
 }
 
 static inline int pair_echo(struct channel *c)
@@ -147,7 +158,7 @@ static inline void pair_serve(struct pair_server *s, struct channel *c)
     }
     rings = pair_rings(&s->shape, true);
     channel_accept(c, &answer, &rings);
-    r = pair_echo(c);
+    r = s->mute ? pair_swallow(c) : pair_echo(c);
     if (r == -ENODATA) {
         s->served++;
     } else {

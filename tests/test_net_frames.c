@@ -176,6 +176,25 @@ static void test_many_both_ways(void **state)
         run_sizes(&variants[v], sizes, 1, 2000);
 }
 
+/* One way alone: the receiver's ring runs full, and only its releases move the stream on. */
+static void test_one_way(void **state)
+{
+    for (int v = 0; v < NVARIANT; v++) {
+        struct net_options opt = options(&variants[v]);
+        struct pair_server server = {.opt = opt, .shape = {2, 1000}, .mute = true};
+        struct link l;
+
+        pair_server_start(&server, "127.0.0.1");
+        link_open(&l, &opt, &server.shape, "127.0.0.1", server.port);
+        for (int i = 0; i < 40; i++)
+            send_one(&l, 2, 1000);
+        link_close(&l);
+        pair_server_stop(&server);
+        assert_int_equal(server.served, 1);
+        assert_int_equal(server.counters.frames_received, 40);
+    }
+}
+
 static void test_ipv6_and_names(void **state)
 {
     const char *const where[][2] = {
@@ -360,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_small_sizes),
         cmocka_unit_test(test_large_sizes),
         cmocka_unit_test(test_many_both_ways),
+        cmocka_unit_test(test_one_way),
         cmocka_unit_test(test_ipv6_and_names),
         cmocka_unit_test(test_listener_comes_later),
         cmocka_unit_test(test_refusal),
