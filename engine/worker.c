@@ -220,7 +220,7 @@ static int train(struct worker *w, struct session *x, int *log_error)
     ret = set_grads(w, x);
     if (ret == 0)
         ret = stream_step(x->stream, NULL, &result);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     monitor_task(w->opt->monitor, 1);
     x->steps++;

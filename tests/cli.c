@@ -1,6 +1,7 @@
 /* Running the built program: posix_spawn, its streams into files outside the folder it works in. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -18,7 +19,7 @@
 
 #include "tests/cli.h"
 
-enum { MAX_WORDS = 40, PATH_BYTES = 512, WAIT_SECONDS = 100 };
+enum { MAX_WORDS = 40, PATH_BYTES = PATH_MAX, WAIT_SECONDS = 100 };
 
 extern char **environ;
 
