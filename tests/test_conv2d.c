@@ -27,6 +27,7 @@ static void shapes_of(struct device *d, struct device *ref)
         {4, 20, 2, 2, 65, 3, 3, 1, 1, 1, 1},  {2, 7, 5, 7, 129, 1, 1, 1, 1, 0, 0},
         {3, 19, 8, 8, 33, 3, 3, 1, 1, 1, 1},  {1, 65, 6, 5, 9, 3, 3, 2, 2, 1, 1},
         {2, 3, 16, 16, 16, 7, 7, 2, 2, 3, 3}, {5, 1, 12, 12, 2, 3, 3, 1, 1, 1, 1},
+        {1, 2, 8, 8, 3, 3, 3, 4, 4, 1, 1},    {2, 3, 9, 12, 4, 3, 3, 3, 4, 1, 1},
         {2, 1, 1, 17, 3, 1, 3, 1, 2, 0, 1},   {1, 3, 64, 48, 8, 3, 3, 1, 1, 1, 1},
         {3, 2, 14, 14, 18, 3, 3, 1, 1, 0, 0}, {1, 12, 30, 30, 20, 1, 1, 1, 1, 0, 0},
     };
@@ -35,16 +36,18 @@ static void shapes_of(struct device *d, struct device *ref)
 }
 
 /*
- * Where Winograd's algorithm is taken: 3 x 3, no stride, enough channels for vectors of 16. Tiles
- * of 4 and of 2, images that they do not divide, each padding, more tiles than one step takes.
+ * Where Winograd's algorithm is taken: 3 x 3, no stride, enough channels and tiles (the wider the
+ * vectors, the more it takes). Tiles of 4 and of 2, images that
+ * they do not divide, each padding, more tiles than one step takes.
  */
 static void winograd_of(struct device *d, struct device *ref)
 {
     static const struct conv_case cases[] = {
-        {2, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1},  {3, 37, 9, 7, 45, 3, 3, 1, 1, 1, 1},
-        {8, 33, 2, 2, 50, 3, 3, 1, 1, 1, 1},  {9, 40, 3, 2, 33, 3, 3, 1, 1, 1, 1},
-        {2, 35, 8, 11, 34, 3, 3, 1, 1, 0, 2}, {2, 34, 6, 6, 64, 3, 3, 1, 1, 0, 0},
-        {1, 48, 4, 30, 36, 3, 3, 1, 1, 2, 1}, {10, 33, 32, 31, 35, 3, 3, 1, 1, 1, 1},
+        {2, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1},   {3, 37, 9, 7, 45, 3, 3, 1, 1, 1, 1},
+        {20, 33, 2, 2, 50, 3, 3, 1, 1, 1, 1},  {9, 40, 3, 2, 33, 3, 3, 1, 1, 1, 1},
+        {4, 35, 8, 11, 34, 3, 3, 1, 1, 0, 2},  {2, 34, 6, 6, 64, 3, 3, 1, 1, 0, 0},
+        {1, 48, 4, 30, 36, 3, 3, 1, 1, 2, 1},  {3, 33, 32, 31, 35, 3, 3, 1, 1, 1, 1},
+        {6, 64, 12, 12, 64, 3, 3, 1, 1, 1, 1}, {70, 64, 2, 2, 64, 3, 3, 1, 1, 1, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         conv_against_reference(d, ref, cases[i], 0);
