@@ -24,6 +24,8 @@ import weightfile
 
 LOSS_LIMIT, WEIGHTS_LIMIT, CHANGE_LIMIT, OUTPUT_LIMIT = 1e-4, 1e-6, 1e-3, 1e-8
 
+NO_GRADIENT = "encoder.0.bias"  # batch-norm takes it off again: what is left is rounding, on both sides
+
 
 class Failed(Exception):
     """A check that went wrong; its text is shown."""
@@ -113,11 +115,7 @@ def train(c, model, batch, steps, lr, momentum=0.0, decay=0.0, codec=0):
 
     def losses_agree():
         network = networks.network(model, codec=codec)
-        if codec:
-            lively(network, 4)
-            weightfile.save(start, {k: v.numpy() for k, v in network.state_dict().items()})
-        else:
-            c.run("init", "--model", model, "--seed", 7, "--save", start)
+        c.run("init", "--model", model, "--seed", 7, "--save", start, *codec_words)
         c.run("train", "--role", "aio", "--model", model, *data_words(model, c.folder), "--batch-size", batch,
               "--batches", steps, "--lr", lr, "--momentum", momentum, "--weight-decay", decay, "--dropout", 0,
               "--weights", start, "--save", end, "--log", log, "--no-monitor", "--quiet", *codec_words)
@@ -139,7 +137,7 @@ def train(c, model, batch, steps, lr, momentum=0.0, decay=0.0, codec=0):
         worst, at = 0.0, ""
         for key, value in state["network"].state_dict().items():
             if value.is_floating_point():
-                if not minus and not before[key].any():
+                if key == NO_GRADIENT or not minus and not before[key].any():
                     continue
                 base = before[key].astype(np.float64) if minus else 0
                 e = nmse(after[key] - base, value.numpy() - base)
@@ -199,8 +197,8 @@ def part_infer(c):
 
 
 def part_codec(c):
-    train(c, "vgg11", 8, 3, 0.01, codec=1)
-    train(c, "vgg11", 8, 3, 0.01, codec=4)
+    train(c, "vgg11", 8, 3, 0.05, codec=1)
+    train(c, "vgg11", 8, 3, 0.05, codec=4)
     infer(c, "vgg11", 4, 2, codec=4)
 
 
