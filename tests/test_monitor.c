@@ -159,7 +159,7 @@ static void test_hostile(void **state)
     talk_remove(&t);
 }
 
-/* More connections than it takes at once, all silent, one byte at a time, or gone: others get in. */
+/* Many connections at once, silent, one byte at a time, or gone: others get in. */
 static void test_slow_clients(void **state)
 {
     struct talk t;
