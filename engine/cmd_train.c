@@ -20,6 +20,7 @@
 #include "engine/serve.h"
 #include "engine/setup.h"
 #include "engine/signals.h"
+#include "engine/step_times.h"
 #include "engine/upstream.h"
 #include "models/weights.h"
 
@@ -36,7 +37,9 @@ struct training {
     struct loss_log log;
     struct progress progress;
     struct monitor_client *monitor;
-    int log_error; /* ends the run, but what was learned is kept */
+    struct step_times *times;
+    uint64_t part_ns[STEP_PART_COUNT]; /* of all steps */
+    int log_error;                     /* ends the run, but what was learned is kept */
 
     uint64_t samples, steps;
     double first_loss, last_loss;
@@ -137,6 +140,9 @@ static int train_step(struct training *t, double *loss_sum)
     double loss = result.loss_sum / result.samples;
     note_loss(t, loss);
     monitor_batch(t->monitor, result.samples, loss);
+    step_times_note(t->times, &result);
+    for (int i = 0; i < STEP_PART_COUNT; i++)
+        t->part_ns[i] += result.part_ns[i];
     t->samples += (uint64_t)result.samples;
     *loss_sum += result.loss_sum;
     progress_update(&t->progress, t->samples);
@@ -182,6 +188,8 @@ static void summarize(const struct training *t, double seconds)
         printf("The loss was not finite in %" PRIu64 " of %" PRIu64 " steps, first in step %" PRIu64
                ": is --lr %g too high?\n",
                t->not_finite, t->steps, t->first_not_finite, (double)t->c->lr);
+    char shares[STEP_SHARES_BYTES];
+    printf("Of a step: %s\n", step_shares(shares, t->part_ns));
     printf("First step %.2f s after the start; peak memory %.0f MiB\n",
            1e-9 * (double)(t->first_step_ns - t->c->started_ns),
            (double)process_peak_bytes() / (1 << 20));
@@ -209,12 +217,13 @@ static int run_epochs(struct training *t, double *seconds)
     f->loader = &t->loader;
     progress_open(&t->progress, setup_messages(t->c), "samples", samples_in_all(t));
     t->monitor = monitoring_open(t->c, t->model->name);
+    t->times = step_times_open(t->c, t->model->name, t->monitor);
     t->first_step_ns = clock_now_ns();
     for (f->epoch = 0; !ret && f->epoch < t->c->epochs && !stopping(t); f->epoch++)
         ret = train_epoch(t);
     *seconds = clock_seconds_since(t->first_step_ns);
     progress_close(&t->progress);
-    monitor_client_close(t->monitor);
+    step_times_close(t->times, monitor_client_close(t->monitor));
     return ret;
 }
 

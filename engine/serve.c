@@ -62,6 +62,9 @@ int serve(const struct config *c)
     signals_catch();
     int ret = serving_open(&s, c, &open);
     if (!ret) {
+        struct monitor_client *monitor = monitoring_open(c, s.model->name);
+        struct step_times *times =
+            c->command == CMD_TRAIN ? step_times_open(c, s.model->name, monitor) : NULL;
         struct worker_options opt = {
             .listen_host = c->listen.host,
             .listen_port = c->listen.port,
@@ -75,14 +78,15 @@ int serve(const struct config *c)
             .codec = c->codec,
             .save = c->save,
             .log = c->log ? &s.log : NULL,
-            .monitor = monitoring_open(c, s.model->name),
+            .monitor = monitor,
+            .times = times,
             .bind = bind_from,
             .bind_arg = &s,
         };
         signals_call(stop_net, s.node.net);
         ret = setup_not_words(worker_run(&s.node, &opt));
         signals_call(NULL, NULL);
-        monitor_client_close(opt.monitor);
+        step_times_close(times, monitor_client_close(monitor));
     }
     int closed = setup_not_words(loss_log_close(&s.log));
     int signal = signals_pending();

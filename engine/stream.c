@@ -227,6 +227,7 @@ void stream_set_channels(struct stream *s, struct channel *prev, struct channel 
     s->prev = prev;
     s->next = next;
     s->frame = s->answered = s->released = 0;
+    s->mark_ns = clock_now_ns();
 }
 
 int stream_ready(struct stream *s)

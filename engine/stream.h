@@ -55,10 +55,16 @@ struct feed {
     uint32_t step;
 };
 
+/* What the thread that runs a step does in it, from the end of the step before: until the input is
+ * at hand (the batch read, or prev's frame); computing forward and the loss, backward and the
+ * update; handing frames to the network; waiting for next's answer or room. */
+enum step_part { STEP_QUEUE, STEP_FORWARD, STEP_BACKWARD, STEP_SEND, STEP_WAIT, STEP_PART_COUNT };
+
 struct step_result {
     uint32_t step;
     int samples;
     double loss_sum; /* over the samples, in order of the micro-batches */
+    uint64_t part_ns[STEP_PART_COUNT];
 };
 
 struct stream;

@@ -3,6 +3,7 @@
 #ifndef ENGINE_STREAM_PARTS_H
 #define ENGINE_STREAM_PARTS_H
 
+#include "base/clock.h"
 #include "engine/stream.h"
 #include "models/pass.h"
 
@@ -38,7 +39,16 @@ struct stream {
     struct stream_slot *slot; /* nslot of them */
     bool update_begun;
     uint64_t copied_bytes;
+    uint64_t mark_ns, part_ns[STEP_PART_COUNT]; /* training: up to when the parts are counted */
 };
+
+/* What was done since the mark before was this. */
+static inline void stream_mark(struct stream *s, enum step_part part)
+{
+    uint64_t now = clock_now_ns();
+    s->part_ns[part] += now - s->mark_ns;
+    s->mark_ns = now;
+}
 
 static inline bool stream_infers(const struct stream *s)
 {

@@ -57,10 +57,12 @@ static int send_forward(struct stream *s, struct stream_slot *slot)
     int ret = device_sync(s->node->dev);
     if (ret < 0)
         return ret;
+    stream_mark(s, STEP_FORWARD);
     struct wire_head *h = channel_tx_head(s->next);
     stream_fill_head(h, WIRE_ACTIVATION, m, &s->next_tensor, s->plan.wire);
     h->aux_bytes = (uint32_t)m->n * sizeof(int32_t);
     channel_publish(s->next);
+    stream_mark(s, STEP_SEND);
     return 0;
 }
 
@@ -70,6 +72,7 @@ static int forward(struct stream *s, const struct feed *feed, int index)
     int ret = take_input(s, feed, index);
     if (ret < 0)
         return ret;
+    stream_mark(s, STEP_QUEUE);
     const struct micro *m = &slot->micro;
     if (slot->pass) {
         pass_set(slot->pass, m->n, s->plan.seed, m->step, (uint64_t)m->first);
@@ -78,7 +81,9 @@ static int forward(struct stream *s, const struct feed *feed, int index)
     if (s->next)
         return send_forward(s, slot);
     const int32_t *labels = feed ? slot->labels : channel_aux(s->prev, s->frame + (uint64_t)index);
-    return pass_loss(slot->pass, labels, m->n_full, &slot->loss);
+    ret = pass_loss(slot->pass, labels, m->n_full, &slot->loss);
+    stream_mark(s, STEP_FORWARD);
+    return ret;
 }
 
 /* The answer of next: the loss, and where this node has layers, their gradient. */
@@ -109,11 +114,13 @@ static int send_backward(struct stream *s, struct stream_slot *slot)
     int ret = device_sync(s->node->dev);
     if (ret < 0)
         return ret;
+    stream_mark(s, STEP_BACKWARD);
     struct wire_head *h = channel_tx_head(s->prev);
     stream_fill_head(h, gradient ? WIRE_GRADIENT : WIRE_LOSS, m, gradient ? &s->prev_tensor : NULL,
                      s->plan.wire);
     h->loss = slot->loss;
     channel_publish(s->prev);
+    stream_mark(s, STEP_SEND);
     return 0;
 }
 
@@ -136,6 +143,7 @@ static int backward(struct stream *s, int index)
         if ((ret = device_sync(node->dev)) < 0)
             return ret;
     }
+    stream_mark(s, STEP_BACKWARD);
     if (s->prev)
         channel_release(s->prev);
     if (s->next)
@@ -176,7 +184,9 @@ static int run_micros(struct stream *s, const struct feed *feed)
             ret = forward(s, feed, begun++);
             count = slot_of(s, 0)->micro.count;
         } else if (ret == 0) {
-            ret = stream_wait(s, s->next && done < begun, since, &stopped);
+            bool answer = s->next && done < begun;
+            ret = stream_wait(s, answer, since, &stopped);
+            stream_mark(s, answer ? STEP_WAIT : STEP_QUEUE);
             if (ret < 0)
                 return ret;
             continue;
@@ -195,16 +205,21 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
     CHECK((feed != NULL) == (s->prev == NULL) && !stream_infers(s));
     struct node *node = s->node;
     s->update_begun = false;
+    memset(s->part_ns, 0, sizeof(s->part_ns));
+    if (!s->mark_ns)
+        s->mark_ns = clock_now_ns();
     int ret = run_micros(s, feed);
     if (ret < 0)
         return ret;
     if (s->update_begun)
         sgd_end(&node->sgd, node->model);
     ret = device_sync(node->dev);
+    stream_mark(s, STEP_BACKWARD);
     const struct micro *m = &slot_of(s, 0)->micro;
     *result = (struct step_result){.step = m->step, .samples = m->n_full};
     for (int i = 0; i < m->count; i++)
         result->loss_sum += slot_of(s, i)->loss;
+    memcpy(result->part_ns, s->part_ns, sizeof(result->part_ns));
     s->frame += (uint64_t)m->count;
     node->steps++;
     return ret;

@@ -24,6 +24,7 @@ struct session {
     struct channel *prev, *next;
     bool running;                      /* accepted; until then it waits for the next node */
     uint64_t steps, samples, start_ns; /* steps: of an inference, requests answered */
+    uint64_t part_ns[STEP_PART_COUNT]; /* of training steps */
 };
 
 struct worker {
@@ -83,6 +84,9 @@ static void session_end(struct session *x)
     log_info("worker", "Stream of %s ended: %llu %s, %llu samples in %.1f s (%.1f samples/s)",
              channel_peer(x->prev), (unsigned long long)x->steps, unit(x),
              (unsigned long long)x->samples, s, s > 0 ? (double)x->samples / s : 0);
+    char shares[STEP_SHARES_BYTES];
+    if (x->steps && !x->plan.in_flight)
+        log_info("worker", "Of a step: %s", step_shares(shares, x->part_ns));
     channel_end(x->prev);
     if (x->next)
         channel_end(x->next);
@@ -223,6 +227,9 @@ static int train(struct worker *w, struct session *x, int *log_error)
     if (ret != 0)
         return ret;
     monitor_task(w->opt->monitor, 1);
+    step_times_note(w->opt->times, &result);
+    for (int i = 0; i < STEP_PART_COUNT; i++)
+        x->part_ns[i] += result.part_ns[i];
     x->steps++;
     x->samples += (uint64_t)result.samples;
     if (w->opt->log)

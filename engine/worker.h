@@ -8,6 +8,7 @@
 #define ENGINE_WORKER_H
 
 #include "engine/loss_log.h"
+#include "engine/step_times.h"
 #include "engine/stream.h"
 #include "monitor/client.h"
 
@@ -24,6 +25,7 @@ struct worker_options {
     const char *save;     /* written whenever a stream has ended, and at the end; NULL: not */
     struct loss_log *log; /* a row for every step of every stream; NULL: none */
     struct monitor_client *monitor; /* told of every step; NULL: not */
+    struct step_times *times;       /* likewise */
     /* Where the model is not bound yet: called once, for the first neighbour that fits but for its
      * last layer, to give this node the layers from there on and their weights. -errno and a
      * sentence: the neighbour is refused. */

@@ -36,6 +36,7 @@ struct monitor_client {
 
     _Atomic uint64_t samples, tasks; /* of the whole life */
     _Atomic double loss;
+    _Atomic bool heard; /* a monitor has answered */
 
     /* the thread's own */
     struct sockaddr_un address;
@@ -44,7 +45,7 @@ struct monitor_client {
     bool started;       /* the monitor was told of this benchmark */
     struct counts sent, seen;
     uint64_t seen_ns; /* when something new was seen last */
-    bool heard, told; /* a monitor has answered; its loss was logged */
+    bool told;        /* the loss of the monitor was logged */
     int absent;       /* ticks to wait before the next attempt */
 };
 
@@ -234,18 +235,25 @@ struct monitor_client *monitor_client_open(const struct monitor_client_options *
     return c;
 }
 
-void monitor_client_close(struct monitor_client *c)
+bool monitor_client_close(struct monitor_client *c)
 {
     if (!c)
-        return;
+        return false;
     pthread_mutex_lock(&c->lock);
     c->closing = true;
     pthread_cond_signal(&c->wake);
     pthread_mutex_unlock(&c->lock);
     pthread_join(c->thread, NULL);
+    bool heard = c->heard;
     pthread_cond_destroy(&c->wake);
     pthread_mutex_destroy(&c->lock);
     free(c);
+    return heard;
+}
+
+bool monitor_answers(const struct monitor_client *c)
+{
+    return c && c->heard;
 }
 
 void monitor_batch(struct monitor_client *c, int samples, double loss)

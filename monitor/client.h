@@ -12,6 +12,8 @@
 #ifndef MONITOR_CLIENT_H
 #define MONITOR_CLIENT_H
 
+#include <stdbool.h>
+
 struct monitor_client;
 
 struct monitor_client_options {
@@ -26,8 +28,11 @@ struct monitor_client_options {
 struct monitor_client *monitor_client_open(const struct monitor_client_options *opt);
 
 /* What is not told yet, and the stop, are sent; a monitor that does not answer delays this by less
- * than a second. */
-void monitor_client_close(struct monitor_client *c);
+ * than a second. True if a monitor has answered ever. */
+bool monitor_client_close(struct monitor_client *c);
+
+/* Whether a monitor has answered so far. */
+bool monitor_answers(const struct monitor_client *c);
 
 /* One thread calls these. They allocate nothing and enter no lock. */
 void monitor_batch(struct monitor_client *c, int samples, double loss);

@@ -97,6 +97,47 @@ static int totals(const char *prefix, unsigned long long *samples, unsigned long
     return 1;
 }
 
+/* The one file of step times with this prefix: a row a step, and its parts are all of the time that
+ * passed. Fills the sums of the parts. */
+static void step_times(const char *prefix, int steps, double sum[5])
+{
+    static const char head[] = "step,timestamp,queue,forward,backward,send,wait\n";
+    char path[512] = "";
+    DIR *d = opendir("data/stats");
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));)
+        if (!strncmp(e->d_name, prefix, strlen(prefix)))
+            snprintf(path, sizeof(path), "data/stats/%s", e->d_name);
+    closedir(d);
+    size_t bytes;
+    char *text = cli_file(path, &bytes), *save;
+    assert_int_equal(strncmp(text, head, strlen(head)), 0);
+    double begin = 0, t = 0, p[5], all = 0;
+    int n = 0;
+    memset(sum, 0, 5 * sizeof(*sum));
+    for (char *l = strtok_r(text + strlen(head), "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+        double before = t;
+        int step;
+        assert_int_equal(
+            sscanf(l, "%d,%lf,%lf,%lf,%lf,%lf,%lf", &step, &t, &p[0], &p[1], &p[2], &p[3], &p[4]),
+            7);
+        assert_int_equal(step, ++n);
+        assert_true(t > before);
+        for (int i = 0; i < 5; i++) {
+            assert_true(p[i] >= 0);
+            sum[i] += p[i];
+            all += p[i];
+        }
+        if (n == 1)
+            begin = t - all;
+    }
+    assert_int_equal(n, steps);
+    if (!(all < t - begin + 1e-3 && all > 0.9 * (t - begin) - 0.05))
+        fail_msg("%s: the parts are %g s, %g s have passed", prefix, all, t - begin);
+    free(text);
+    unlink(path);
+}
+
 static void name_of(char *prefix, size_t bytes, const char *format)
 {
     char host[65] = "";
@@ -115,6 +156,12 @@ static void test_alone(void **state)
     name_of(prefix, sizeof(prefix), "benchmark_learning-aio-%s-small-2-9-2");
     assert_true(totals(prefix, &samples, &tasks));
     assert_true(samples == 90 && tasks == 0);
+    name_of(prefix, sizeof(prefix), "benchmark_learning-aio-%s-small-2-9-steps-2");
+    double part[5];
+    step_times(prefix, 10, part);
+    assert_true(part[1] > 0 && part[2] > 0 && part[3] == 0 && part[4] == 0);
+    assert_non_null(strstr(r.out, "\nOf a step: queue "));
+    assert_non_null(strstr(r.out, " %, send 0.0 %, wait 0.0 %\n"));
 
     cli_expect(&r, "infer --model small --dataset shapes --inferences 3 --batch-size 5", 0, "");
     name_of(prefix, sizeof(prefix), "benchmark_inference-aio-%s-small-3-5-2");
@@ -154,6 +201,17 @@ static void test_split(void **state)
     name_of(prefix, sizeof(prefix), "benchmark_learning-offload_client-%s-small-1-8-2");
     assert_true(totals(prefix, &samples, &tasks));
     assert_true(samples == 48 && tasks == 0);
+    double part[5];
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_client-%s-small-1-8-steps-2");
+    step_times(prefix, 6, part);
+    assert_true(part[1] > 0 && part[2] > 0 && part[3] > 0 && part[4] > 0);
+    name_of(prefix, sizeof(prefix),
+            "benchmark_learning-offload_intermediate-%s-small-1-64-steps-2");
+    step_times(prefix, 6, part);
+    assert_true(part[0] > 0 && part[1] > 0 && part[2] > 0 && part[3] > 0 && part[4] > 0);
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_final-%s-small-1-64-steps-2");
+    step_times(prefix, 6, part);
+    assert_true(part[0] > 0 && part[1] > 0 && part[2] > 0 && part[3] > 0 && part[4] == 0);
     name_of(prefix, sizeof(prefix), "benchmark_learning-offload_intermediate-%s-small-1-64-2");
     assert_true(totals(prefix, &samples, &tasks));
     assert_true(samples == 0 && tasks == 6);
@@ -194,7 +252,7 @@ static void test_killed(void **state)
         assert_true(i < 1000);
         sleep_ms(5);
     }
-    sleep_ms(200);
+    sleep_ms(60);
     kill(monitor, SIGKILL);
     waitpid(monitor, NULL, 0);
     assert_int_equal(waitpid(run, NULL, WNOHANG), 0); /* it was in the middle */
