@@ -20,6 +20,26 @@
 #include "base/log.h"
 #include "net/net.h"
 
+/* False, and said once, where this machine refuses io_uring: its variants are left out. */
+static inline bool pair_can(enum net_transport transport)
+{
+    static int refused = -1;
+    struct net_options opt = net_options_default();
+    struct net *n;
+
+    if (transport != NET_URING)
+        return true;
+    if (refused < 0) {
+        opt.transport = NET_URING;
+        refused = net_open(&n, &opt) < 0;
+        if (refused)
+            print_message("io_uring's variants are left out: %s\n", err_text());
+        else
+            net_close(n);
+    }
+    return !refused;
+}
+
 enum { PAIR_SLOTS = 4, PAIR_CLASSES = 10 };
 
 /* Frames of n_max samples of `row` floats each. */

@@ -32,6 +32,14 @@ static const struct variant variants[] = {
 };
 enum { NVARIANT = sizeof(variants) / sizeof(variants[0]) };
 
+/* The next variant that this machine can run, from v on. */
+static int next(int v)
+{
+    while (v < NVARIANT && !pair_can(variants[v].transport))
+        v++;
+    return v;
+}
+
 static struct net_options options(const struct variant *v)
 {
     struct net_options opt = net_options_default();
@@ -153,7 +161,7 @@ static void test_small_sizes(void **state)
 {
     static const int sizes[] = {0, 1, 511, 512, 513, 8192}; /* two samples: floats / 2 */
 
-    for (int v = 0; v < NVARIANT; v++)
+    for (int v = next(0); v < NVARIANT; v = next(v + 1))
         run_sizes(&variants[v], sizes, sizeof(sizes) / sizeof(sizes[0]), 9);
 }
 
@@ -161,7 +169,7 @@ static void test_large_sizes(void **state)
 {
     static const int sizes[] = {1 << 20, 4 << 20}, through_tiny[] = {1 << 15};
 
-    for (int v = 0; v < NVARIANT; v++)
+    for (int v = next(0); v < NVARIANT; v = next(v + 1))
         if (variants[v].socket_buffer)
             run_sizes(&variants[v], through_tiny, 1, 2);
         else if (!variants[v].transfer_max)
@@ -172,14 +180,14 @@ static void test_many_both_ways(void **state)
 {
     static const int sizes[] = {33};
 
-    for (int v = 0; v < 6; v++)
+    for (int v = next(0); v < 6; v = next(v + 1))
         run_sizes(&variants[v], sizes, 1, 2000);
 }
 
 /* One way alone: the receiver's ring runs full, and only its releases move the stream on. */
 static void test_one_way(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct net_options opt = options(&variants[v]);
         struct pair_server server = {.opt = opt, .shape = {2, 1000}, .mute = true};
         struct link l;
@@ -201,7 +209,7 @@ static void test_ipv6_and_names(void **state)
         {"::1", "::1"}, {"127.0.0.1", "localhost"}, {"::", "127.0.0.1"}};
 
     for (int i = 0; i < 3; i++)
-        for (int v = 0; v < 4; v++) {
+        for (int v = next(0); v < 4; v = next(v + 1)) {
             struct net_options opt = options(&variants[v]);
             struct pair_server server = {.opt = opt, .shape = {2, 100}};
             struct link l;
@@ -220,7 +228,7 @@ static void test_ipv6_and_names(void **state)
 /* The side that connects comes first, is told nothing but to wait, and then finds its neighbour. */
 static void test_listener_comes_later(void **state)
 {
-    for (int v = 0; v < 4; v++) {
+    for (int v = next(0); v < 4; v = next(v + 1)) {
         struct net_options opt = options(&variants[v]);
         struct pair_server server = {.opt = opt, .shape = {2, 100}}, probe = {.opt = opt};
         struct hello h = pair_hello(&server.shape);
@@ -251,7 +259,7 @@ static void test_listener_comes_later(void **state)
 /* Each side says what does not fit, and the server goes on with the next. */
 static void test_refusal(void **state)
 {
-    for (int v = 0; v < 4; v++) {
+    for (int v = next(0); v < 4; v = next(v + 1)) {
         struct net_options opt = options(&variants[v]);
         struct pair_server server = {.opt = opt, .shape = {2, 100}};
         struct hello h = pair_hello(&server.shape);
@@ -281,7 +289,7 @@ static void test_refusal(void **state)
 /* The sentence of one side reaches the other. */
 static void test_fail_is_told(void **state)
 {
-    for (int v = 0; v < 4; v++) {
+    for (int v = next(0); v < 4; v = next(v + 1)) {
         struct net_options opt = options(&variants[v]);
         struct pair_server server = {.opt = opt, .shape = {2, 100}};
         struct link l;
@@ -313,7 +321,7 @@ static void *stop_soon(void *arg)
 
 static void test_stop_ends_every_wait(void **state)
 {
-    for (int v = 0; v < 4; v++) {
+    for (int v = next(0); v < 4; v = next(v + 1)) {
         struct net_options opt = options(&variants[v]);
         struct pair_shape shape = {2, 100};
         struct hello h = pair_hello(&shape);
@@ -339,7 +347,7 @@ static void test_stop_ends_every_wait(void **state)
 /* A net that is closed with everything still going on leaves nothing behind. */
 static void test_close_in_the_middle(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct net_options opt = options(&variants[v]);
         struct pair_server server = {.opt = opt, .shape = {2, 1 << 18}};
         struct link l;

@@ -23,6 +23,14 @@ static const struct {
 } variants[] = {{NET_POLL, false}, {NET_POLL, true}, {NET_URING, false}, {NET_URING, true}};
 enum { NVARIANT = 4 };
 
+/* The next variant that this machine can run, from v on. */
+static int next(int v)
+{
+    while (v < NVARIANT && !pair_can(variants[v].transport))
+        v++;
+    return v;
+}
+
 static struct net_options options(int v)
 {
     struct net_options opt = net_options_default();
@@ -68,7 +76,7 @@ static bool raw_take(int fd, char *buf, size_t n)
 {
     ssize_t r = 0;
 
-    for (size_t at = 0; at < n; at += r > 0 ? (size_t)r : 0) {
+    for (size_t at = 0; at<n; at += r> 0 ? (size_t)r : 0) {
         r = recv(fd, buf + at, n - at, MSG_WAITALL);
         if (r == 0 || (r < 0 && errno != EINTR))
             return false;
@@ -221,7 +229,7 @@ static void test_bad_frames(void **state)
         {sizeof(struct wire_head) + 4, 4, UINT32_MAX, "label 1 of the batch is -1"},
     };
 
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct scene s;
         char frame[FRAME], buf[1024];
 
@@ -259,7 +267,7 @@ static void test_bad_hellos(void **state)
         {sizeof(struct wire_head) + 44, 4, 2, "upstream ends at layer 2, this node begins at 3"},
     };
 
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct scene s;
         char hello[1024], buf[1024];
 
@@ -281,7 +289,7 @@ static void test_bad_hellos(void **state)
 
 static void test_random_bytes(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct scene s;
         char buf[2048];
 
@@ -313,7 +321,7 @@ static void test_gone_at_every_position(void **state)
     static const size_t at[] = {0,   1,   4,   64,  127, 128, 129, 191, 192,
                                 193, 200, 255, 256, 300, 447, 448, 500};
 
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct scene s;
         char hello[1024], frames[3 * FRAME];
         size_t hello_bytes = make_hello(hello);
@@ -340,7 +348,7 @@ static void test_gone_at_every_position(void **state)
 /* One byte each time: all of hello and two frames are understood. */
 static void test_one_byte_pieces(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct scene s;
         char out[1024], buf[1024];
         size_t n;
@@ -369,7 +377,7 @@ static void test_stall(void **state)
 {
     static const size_t at[] = {10, 128, 128 + BODY - 1};
 
-    for (int v = 0; v < NVARIANT; v++)
+    for (int v = next(0); v < NVARIANT; v = next(v + 1))
         for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
             struct scene s;
             char frame[FRAME], buf[1024];
@@ -394,7 +402,7 @@ static void test_stall(void **state)
 /* A hello that never ends takes its place for hello_ms, however busily it drips. */
 static void test_slow_loris(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct scene s;
         char hello[1024];
         uint64_t start = clock_now_ns();
@@ -417,7 +425,7 @@ static void test_slow_loris(void **state)
 /* 100 strangers who say nothing, while a good neighbour wants to be served. */
 static void test_a_hundred_at_once(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct scene s;
         int fd[100];
 
@@ -529,7 +537,7 @@ static void villain_case(int v, struct villain *w, int frames_before, int error,
 
 static void test_villains_that_listen(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct villain w = {0};
 
         say_answer(&w, ANSWER_REFUSE, "go\naway");
@@ -563,7 +571,7 @@ static void test_villains_that_listen(void **state)
 /* A neighbour that dies before it has answered may be there again later. */
 static void test_answer_cut_short_is_retried(void **state)
 {
-    for (int v = 0; v < NVARIANT; v++) {
+    for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
         struct pair_shape shape = {N, ROW};
         struct net_options opt = options(v);
         struct hello h = pair_hello(&shape);
