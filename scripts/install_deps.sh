@@ -131,7 +131,7 @@ apt_install() {
 
 list_and_fail() {
     {
-        echo "$1. These packages (Debian's and Ubuntu's names) are wanted:"
+        echo "$1 These packages (Debian's and Ubuntu's names) are wanted:"
         printf '%s\n' "${reasons[@]}"
     } >&2
     exit 1
@@ -139,7 +139,7 @@ list_and_fail() {
 
 if [ ${#missing[@]} -gt 0 ]; then
     [ -n "$can_install" ] ||
-        list_and_fail "Cannot install anything here ($distribution, user $(id -un), no apt-get or no sudo)"
+        list_and_fail "Cannot install anything here ($distribution, user $(id -un), no apt-get or no sudo)."
     echo "Installing with apt-get, because it is missing:" >&2
     printf '%s\n' "${reasons[@]}" >&2
     apt_install "${missing[@]}" ||
