@@ -11,6 +11,7 @@ use=${1:-build}
 missing=() # packages
 reasons=() # a line each
 optional=()
+what="--dataset fashion-mnist" # what the optional things are for
 
 need() { # PACKAGE WHY: to be installed, or the use fails
     missing+=("$1")
@@ -77,6 +78,10 @@ check_peers() {
         need python3-torch "PyTorch, which results are compared with"
     compgen -G '/usr/lib/*/openblas-pthread/libopenblas.so.0' >/dev/null ||
         need libopenblas0-pthread "PyTorch's fast linear algebra, for a fair comparison"
+    if [ ! -e /usr/lib/darknet/include/darknet.h ]; then
+        optional+=(darknet)
+        what="the comparison with darknet"
+    fi
 }
 
 distribution=unknown
@@ -156,11 +161,10 @@ if [ $uring = source ] && [ ! -e "$stamp-liburing" ]; then
     fi
 fi
 
-if [ ${#optional[@]} -gt 0 ] && [ ! -e "$stamp-optional" ]; then
-    mkdir -p build && : >"$stamp-optional"
-    echo "Installing with apt-get, for --dataset fashion-mnist: ${optional[*]}" >&2
+if [ ${#optional[@]} -gt 0 ] && [ ! -e "$stamp-${optional[0]}" ]; then
+    mkdir -p build && : >"$stamp-${optional[0]}"
+    echo "Installing with apt-get, for $what: ${optional[*]}" >&2
     if [ -z "$can_install" ] || ! apt_install "${optional[@]}"; then
-        echo "${optional[*]} could not be installed: FashionMNIST stays unavailable, unless its files" \
-            "lie in the data folder. All else works." >&2
+        echo "${optional[*]} could not be installed: $what stays unavailable. All else works." >&2
     fi
 fi

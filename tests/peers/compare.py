@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The engine beside PyTorch, live: both start from one weight file and read the same pictures. Called by
-tests/peers.sh. Parts: small vgg11 infer codec (all by default). Each prints rows of a table; the last line counts
+tests/peers.sh. Parts: small vgg11 infer codec detectors (all by default). Each prints rows of a table; the last line counts
 them. What must hold: losses within LOSS_LIMIT (relative), tensors that did not start at zero within WEIGHTS_LIMIT
 (NMSE), what training added to any within CHANGE_LIMIT (NMSE; weights alone would hide an update that never happened),
 predictions within OUTPUT_LIMIT (NMSE of their differences from the mean prediction).
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import detectors
 import networks
 import pictures
 import weightfile
@@ -202,7 +203,8 @@ def part_codec(c):
     infer(c, "vgg11", 4, 2, codec=4)
 
 
-PARTS = {"small": part_small, "vgg11": part_vgg11, "infer": part_infer, "codec": part_codec}
+PARTS = {"small": part_small, "vgg11": part_vgg11, "infer": part_infer, "codec": part_codec,
+         "detectors": detectors.run}
 
 
 def main():
