@@ -271,7 +271,8 @@ static void test_vgg11_memory(void **state)
     assert_int_equal(pass_open(&eval_pass, m, RUN_EVAL, 64, &ends), 0);
     assert_in_range(m->params.bytes, 132863336 * sizeof(float), 532000000);
     assert_true(m->params.bytes + pass_bytes(train_pass) < 1300000000);
-    assert_true(pass_bytes(eval_pass) < pass_bytes(train_pass) / 2);
+    /* the convolutions' scratch is the same in both, and a third of the training pass */
+    assert_true(pass_bytes(eval_pass) < pass_bytes(train_pass) / 10 * 6);
     print_message("vgg11, batch 64: weights %zu MB, training pass %zu MB, evaluation %zu MB\n",
                   m->params.bytes / 1000000, pass_bytes(train_pass) / 1000000,
                   pass_bytes(eval_pass) / 1000000);
