@@ -24,15 +24,19 @@ static struct padded forward_pad(const struct conv2d_dims *s)
                          (s->ow - 1) * s->sw + s->kw);
 }
 
-/* Output pixels in an (n, channels, oh * ow) array. */
-static struct axis pixels_of(int channels, int hw)
+/* Pixels of n images, `image` apart, each one run of hw. */
+static struct axis pixels_of(int n, ptrdiff_t image, int hw)
 {
-    return (struct axis){1, hw, (ptrdiff_t)channels * hw, 0, 1};
+    if (n == 1)
+        return axis_line(1);
+    return (struct axis){1, hw, image, 0, 1};
 }
 
 /* The top left corners of the windows, one an output pixel, and the elements within a window. */
 static struct axis window_corners(const struct conv2d_dims *s, const struct padded *p)
 {
+    if (s->sh == 1 && s->sw == 1 && p->row == s->ow)
+        return pixels_of(s->n, p->image, s->oh * s->ow);
     return (struct axis){s->oh, s->ow, p->image, s->sh * p->row, s->sw};
 }
 
@@ -53,20 +57,22 @@ static struct gemm forward_plan(const struct conv2d_dims *s, const struct padded
     struct gemm g = {.k = window, .alpha = 1};
     struct matrix windows = {NULL, window_corners(s, p), window_elements(s, p)};
     struct matrix weights = {NULL, axis_line(window), axis_line(1)};
-    g.bias_by_row = pixels < s->k;
+    int runs = p->in_place && s->kh * s->kw == 1 && s->sh == 1 && s->sw == 1;
+    g.bias_by_row = pixels < s->k || runs;
+    g.local_b = runs && s->k <= GEMM_LOCAL_ROWS;
     if (g.bias_by_row) {
         g.m = s->k;
         g.n = pixels;
         g.a = weights;
         g.b = (struct matrix){NULL, windows.col, windows.row};
         g.c_row = axis_line(hw);
-        g.c_col = pixels_of(s->k, hw);
+        g.c_col = pixels_of(s->n, (ptrdiff_t)s->k * hw, hw);
     } else {
         g.m = pixels;
         g.n = s->k;
         g.a = windows;
         g.b = (struct matrix){NULL, weights.col, weights.row};
-        g.c_row = pixels_of(s->k, hw);
+        g.c_row = pixels_of(s->n, (ptrdiff_t)s->k * hw, hw);
         g.c_col = axis_line(hw);
     }
     return g;
@@ -212,7 +218,7 @@ static struct gemm backward_weights_plan(const struct conv2d_dims *s, const stru
         .k = pixels,
         .add = 1,
         .a = {NULL, window_elements(s, p), window_corners(s, p)},
-        .b = {NULL, pixels_of(s->k, hw), axis_line(hw)},
+        .b = {NULL, pixels_of(s->n, (ptrdiff_t)s->k * hw, hw), axis_line(hw)},
         .c_row = axis_line(1),
         .c_col = axis_line(window),
         .chunk = chunk,
