@@ -1,8 +1,9 @@
 /*
  * Convolutions as products (gemm.h) whose A is the windows of a padded image, read in place.
  *
- * Forward: C (pixels, k) = windows (pixels, c kh kw) * weight^T; where there are fewer pixels than
- * channels k, C^T = weight * windows^T, because then the weights are the larger copy.
+ * Forward: C (pixels, k) = windows (pixels, c kh kw) * weight^T. Or C^T = weight * windows^T, with
+ * the windows packed, where that is the smaller copy: fewer pixels than channels k, 1 x 1 kernels,
+ * few channels in. Then the output leaves in runs of pixels, untransposed.
  *
  * Backward data: the same over dout with mirrored windows. With a stride, the rows and columns of
  * dinp fall into sh * sw phases; each meets its own part of the kernel and is a product without
@@ -57,7 +58,8 @@ static struct gemm forward_plan(const struct conv2d_dims *s, const struct padded
     struct gemm g = {.k = window, .alpha = 1};
     struct matrix windows = {NULL, window_corners(s, p), window_elements(s, p)};
     struct matrix weights = {NULL, axis_line(window), axis_line(1)};
-    int runs = p->in_place && s->kh * s->kw == 1 && s->sh == 1 && s->sw == 1;
+    int line = p->in_place && s->kh * s->kw == 1 && s->sh == 1 && s->sw == 1;
+    int runs = line || (window <= s->k && s->sw == 1 && s->ow % VL == 0);
     g.bias_by_row = pixels < s->k || runs;
     g.local_b = runs && s->k <= GEMM_LOCAL_ROWS;
     if (g.bias_by_row) {
