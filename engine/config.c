@@ -35,6 +35,9 @@ static int check_together(const struct config *c)
         return err_set(
             EINVAL, "--micro-batches %d parts of a batch of %d samples: give at most --batch-size",
             c->micro_batches, c->batch_size);
+    if (c->command == CMD_INFER && c->npart_file && !c->role->reads_data)
+        return err_set(EINVAL, "role %s has no data to read, there is \"%s\": leave it out",
+                       c->role->name, c->part_file[0]);
     if (c->save && c->log && !strcmp(c->save, c->log))
         return err_set(EINVAL, "--save and --log both name %s: give two files", c->save);
     if (c->part != PART_UNSAID && config_given(c, OPT_LAYERS))
@@ -162,6 +165,8 @@ int config_read(struct config *c, const struct words *w)
         .listen = {.port = -1},
         .inferences = 100,
         .in_flight = 1,
+        .conf = 0.95f,
+        .nms = 0.3f,
         .rate = 2,
         .timeout = 30,
         .monitor = true,

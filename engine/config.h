@@ -51,15 +51,19 @@ struct config {
     const char *isa;
     struct address upstream, listen; /* filled where the role has one */
     enum transport transport;
-    uint64_t inferences; /* 0: the test split once */
-    int in_flight;       /* requests under way at once */
+    uint64_t inferences;         /* 0: the test split once */
+    int in_flight;               /* requests under way at once */
+    bool answer_raw;             /* the last node sends raw predictions, not boxes */
+    float conf, nms;             /* limits of detections */
+    const char *save_detections; /* folder; NULL: not given */
+    bool letterbox;
     bool json;
     const char *output;    /* NULL: not given */
     bool unfolded;         /* of --no-fold */
     float rate, timeout;   /* of the monitor: samples a second, seconds */
     const char *interface; /* NULL: all of them */
     bool quiet, verbose, monitor;
-    const char *const *part_file; /* merge's operands */
+    const char *const *part_file; /* the operands: merge's parts, infer's pictures */
     int npart_file;
 
     uint64_t started_ns; /* when the call was read, milliseconds after exec */

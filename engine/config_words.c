@@ -29,6 +29,7 @@ static const char *const datasets[] = {"auto",  "cifar10", "cifar100", "fashion-
                                        "mnist", "shapes",  NULL};
 static const char *const isas[] = {"auto", "avx512", "avx2", "neon", "plain", "reference", NULL};
 static const char *const dtypes[] = {"f32", "f16", NULL};
+static const char *const answers[] = {"boxes", "raw", NULL};
 static const char *const transports[] = {"auto", "uring", "poll", NULL};
 
 /* The number of `text` in a list; -EINVAL and a sentence with the list. */
@@ -158,6 +159,31 @@ static int parse_training(struct config *c, enum option o, const char *text)
     }
 }
 
+/* Options of detectors. */
+static int parse_detection(struct config *c, enum option o, const char *text)
+{
+    int i = 0, ret;
+    switch (o) {
+    case OPT_ANSWER:
+        ret = parse_choice(&i, o, text, answers);
+        c->answer_raw = i;
+        return ret;
+    case OPT_IMAGES:
+        return *text ? 0 : err_set(EINVAL, "--images wants FILE|DIR, there is \"\"");
+    case OPT_CONF:
+        return number_float(&c->conf, "--conf", text, 0, 1);
+    case OPT_NMS:
+        return number_float(&c->nms, "--nms", text, 0, 1);
+    case OPT_SAVE_DETECTIONS:
+        return parse_path(&c->save_detections, o, text);
+    case OPT_LETTERBOX:
+        c->letterbox = true;
+        return 0;
+    default:
+        return parse_training(c, o, text);
+    }
+}
+
 /* Options of a node among others. */
 static int parse_network(struct config *c, enum option o, const char *text)
 {
@@ -184,7 +210,7 @@ static int parse_network(struct config *c, enum option o, const char *text)
     case OPT_IN_FLIGHT:
         return number_int(&c->in_flight, "--in-flight", text, 1, MAX_IN_FLIGHT);
     default:
-        return parse_training(c, o, text);
+        return parse_detection(c, o, text);
     }
 }
 

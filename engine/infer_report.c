@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "engine/latency.h"
 #include "engine/process.h"
 
 int infer_report_open(struct infer_report *r, uint64_t requests, int batch_size, bool json)
@@ -74,27 +75,15 @@ void infer_report_request(struct infer_report *r, const struct tensor *logits,
     puts("}");
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The smallest latency that at least this share of the requests did not exceed, in ms. */
-static double latency_ms(const struct infer_report *r, double share)
-{
-    uint64_t rank = (uint64_t)ceil(share * (double)r->done);
-    return 1e3 * r->latency[rank ? rank - 1 : 0];
-}
-
 static int print_json(const struct infer_report *r, const struct infer_about *a, double seconds)
 {
     json_t *s = json_pack(
         "{s:{s:s,s:s,s:I,s:I,s:I,s:f,s:I,s:f,s:f,s:f,s:s?,s:I}}", "summary", "model", a->model,
         "dataset", a->dataset, "requests", (json_int_t)r->done, "samples", (json_int_t)r->samples,
         "correct", (json_int_t)r->correct, "accuracy", (double)r->correct / (double)r->samples,
-        "not_finite", (json_int_t)r->not_finite, "latency_ms_median", latency_ms(r, 0.5),
-        "latency_ms_p99", latency_ms(r, 0.99), "samples_per_second", (double)r->samples / seconds,
+        "not_finite", (json_int_t)r->not_finite, "latency_ms_median",
+        latency_ms(r->latency, r->done, 0.5), "latency_ms_p99",
+        latency_ms(r->latency, r->done, 0.99), "samples_per_second", (double)r->samples / seconds,
         "weights", a->weights, "peak_memory_bytes", (json_int_t)process_peak_bytes());
     if (!s)
         return err_set(ENOMEM, "no memory for the summary, or the name of a file is not UTF-8");
@@ -107,7 +96,7 @@ static int print_json(const struct infer_report *r, const struct infer_about *a,
 int infer_report_print(struct infer_report *r, const struct infer_about *about, double seconds)
 {
     CHECK(r->done > 0);
-    qsort(r->latency, r->done, sizeof(*r->latency), by_size);
+    latency_sort(r->latency, r->done);
     if (r->json)
         return print_json(r, about, seconds);
     printf("top-1 accuracy %.2f %% (%" PRIu64 " of %" PRIu64 ")\n",
@@ -116,7 +105,8 @@ int infer_report_print(struct infer_report *r, const struct infer_about *about, 
         printf("%" PRIu64 " samples have predictions that are not finite: they count as wrong\n",
                r->not_finite);
     printf("%" PRIu64 " requests in %.2f s: latency median %.3f ms, p99 %.3f ms; %.1f samples/s\n",
-           r->done, seconds, latency_ms(r, 0.5), latency_ms(r, 0.99), (double)r->samples / seconds);
+           r->done, seconds, latency_ms(r->latency, r->done, 0.5),
+           latency_ms(r->latency, r->done, 0.99), (double)r->samples / seconds);
     printf("Peak memory %.0f MiB\n", (double)process_peak_bytes() / (1 << 20));
     return 0;
 }

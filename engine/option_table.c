@@ -70,12 +70,26 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_TRANSPORT] = {"transport", {0}, "auto|uring|poll", RUNS, NEEDS_NEIGHBOUR,
         "auto (default): io_uring where the kernel allows it"},
     [OPT_INFERENCES] = {"inferences", {"inferences-to-be-run"}, "N", INFER, NEEDS_DATA,
-        "requests, each a batch of the test split, in order; 0: all of it once (100)"},
+        "requests, each a picture for a detector, else a batch of the test split, in order; 0: all "
+        "of it once (100)"},
     [OPT_IN_FLIGHT] = {"in-flight", {0}, "N", INFER, NEEDS_NEIGHBOUR,
         "requests under way at once over a split (1)"},
+    [OPT_ANSWER] = {"answer", {0}, "boxes|raw", INFER, NEEDS_DATA,
+        "what the last node of a split sends back for a detector (boxes)"},
+    [OPT_IMAGES] = {"images", {0}, "FILE|DIR", INFER, NEEDS_DATA,
+        "pictures to detect on, JPEG or PNG, several may follow; again from the first where more "
+        "are asked for; default: DATA_DIR/samples, else those of Debian's package darknet"},
+    [OPT_CONF] = {"conf", {0}, "X", INFER, NEEDS_DATA, "objectness of a detection at least (0.95)"},
+    [OPT_NMS] = {"nms", {0}, "X", INFER, NEEDS_DATA,
+        "overlap above which boxes of a class are one (0.3)"},
+    [OPT_SAVE_DETECTIONS] = {"save-detections", {0}, "DIR", INFER, NEEDS_DATA,
+        "pictures with boxes and labels, NAME_detected.png"},
+    [OPT_LETTERBOX] = {"letterbox", {0}, NULL, INFER, NEEDS_DATA,
+        "keep a picture's ratio of sides, as darknet does; default: stretched, as the original"},
     [OPT_JSON] = {"json", {0}, NULL, INFER | INSPECT | DOCTOR, NEEDS_DATA, "results as JSON"},
     [OPT_OUTPUT] = {"output", {0}, "FILE", INFER, NEEDS_DATA,
-        "raw predictions as .safetensors: \"predictions\", (N, classes), before the softmax"},
+        "raw predictions as .safetensors: \"predictions\", (N, classes), before the softmax, or of a "
+        "detector (N, boxes, 5 + classes)"},
     [OPT_RATE] = {"rate", {0}, "HZ", MONITOR, 0, "samples a second (2)"},
     [OPT_TIMEOUT] = {"timeout", {0}, "S", MONITOR, 0,
         "a run ends so many seconds after its last message (30)"},
@@ -95,15 +109,15 @@ static const struct option_spec specs[OPT_COUNT] = {
 
 /* Where infer says something else. */
 static const char *const infer_help[OPT_COUNT] = {
-    [OPT_MODEL] = "small, vgg11, vgg16 or vgg19: to be given, since infer's default, yolov3, is "
-                  "not in this version",
+    [OPT_MODEL] = "yolov3 (default), yolov3-tiny, a path to a darknet .cfg, small, vgg11, vgg16 or "
+                  "vgg19; the original's names too: YOLOv3, YOLOv3_local, YOLOv3_server, VGG_*",
 };
 
 static const struct {
     const char *name, *summary, *operands;
 } commands[CMD_COUNT] = {
     [CMD_TRAIN] = {"train", "train a model, whole or split over several machines", ""},
-    [CMD_INFER] = {"infer", "run a trained model on the test split", ""},
+    [CMD_INFER] = {"infer", "run a trained model on pictures or the test split", " [PICTURE...]"},
     [CMD_MONITOR] = {"monitor", "write the statistics of the runs on this machine", ""},
     [CMD_INSPECT] = {"inspect", "layers, shapes, parameters, FLOPs, bytes across each cut", ""},
     [CMD_INIT] = {"init", "write fresh weights", ""},

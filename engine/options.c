@@ -57,6 +57,14 @@ static int option_find(enum command c, const char *text, size_t length)
                    (int)length, text, command_name(c));
 }
 
+/* --images may be given many times, and many pictures may follow it: all are operands. */
+static void option_value(struct words *w, enum option o, char *text)
+{
+    w->value[o] = text;
+    if (o == OPT_IMAGES)
+        w->operand[w->noperand++] = text;
+}
+
 /* One word that begins with "--", and its value; returns how many words it used, or -EINVAL. */
 static int option_take(struct words *w, int left, char **argv)
 {
@@ -76,13 +84,13 @@ static int option_take(struct words *w, int left, char **argv)
         return 1;
     }
     if (equals) {
-        w->value[o] = equals + 1;
+        option_value(w, (enum option)o, (char *)equals + 1);
         return 1;
     }
     if (left < 2 || !strncmp(argv[1], "--", 2))
         return err_set(EINVAL, "--%s wants a value (%s), there is %s: write --%s=VALUE", s->name,
                        s->arg, left < 2 ? "none" : argv[1], s->name);
-    w->value[o] = argv[1];
+    option_value(w, (enum option)o, argv[1]);
     return 2;
 }
 

@@ -69,6 +69,12 @@ static void place_training(struct stream *s, struct arena *a)
     }
 }
 
+static size_t answer_bytes(const struct stream *s)
+{
+    return stream_boxes(s) ? (size_t)s->node->model->boxes * BOX_FLOATS * sizeof(float)
+                           : tensor_bytes(&s->answer_tensor);
+}
+
 /* Inference, likewise. Where there are both neighbours, one ring of answers is received into and
  * sent from: nothing is copied, and a slot is free for next once prev has got it. */
 static void place_inference(struct stream *s, struct arena *a)
@@ -81,7 +87,7 @@ static void place_inference(struct stream *s, struct arena *a)
     if (p->to_next)
         place_ring(a, &s->next_tx, s->nslot, 0, wire_bytes(s, &s->next_tensor));
     if (p->from_prev || p->to_next)
-        place_ring(a, &answers, s->nslot, 0, tensor_bytes(&s->answer_tensor));
+        place_ring(a, &answers, s->nslot, 0, answer_bytes(s));
     if (p->from_prev)
         s->prev_tx = answers;
     if (p->to_next)
@@ -90,7 +96,7 @@ static void place_inference(struct stream *s, struct arena *a)
         struct stream_slot *slot = &s->slot[i];
         if (p->to_next)
             slot->out = place_end(a, s, &s->next_tx, i, &s->next_tensor);
-        else if (p->from_prev)
+        else if (p->from_prev && !stream_boxes(s))
             slot->out = answers.base ? frame_payload(&answers, (unsigned)i) : NULL;
         if (computes)
             slot->in = place_end(a, s, p->from_prev ? &s->prev_rx : NULL, i, &s->prev_tensor);
@@ -132,12 +138,21 @@ static int open_passes(struct stream *s)
     return 0;
 }
 
+static int open_boxes(struct stream *s)
+{
+    size_t n = (size_t)s->node->model->boxes;
+    s->box = calloc(n, sizeof(*s->box));
+    s->scratch = calloc(n, sizeof(*s->scratch));
+    return s->box && s->scratch ? 0 : err_set(ENOMEM, "no memory for %zu boxes", n);
+}
+
 int stream_open(struct stream **out, struct node *node, const struct stream_plan *plan)
 {
     const struct model *m = node->model;
     bool computes = m->to > m->from;
     CHECK(plan->batch > 0 && (plan->in_flight > 0 || plan->micro_batches > 0));
     CHECK(plan->to_next || m->to == m->nlayer);
+    CHECK(!plan->boxes || (plan->in_flight > 0 && plan->batch == 1 && m->boxes));
     CHECK(computes || (plan->to_next && !plan->from_prev));
     int nslot = plan->in_flight > 0 ? plan->in_flight : plan->micro_batches;
     if ((plan->from_prev || plan->to_next) && nslot > CHANNEL_MAX_SLOTS)
@@ -162,6 +177,8 @@ int stream_open(struct stream **out, struct node *node, const struct stream_plan
     int ret = open_memory(s);
     if (ret == 0 && computes)
         ret = open_passes(s);
+    if (ret == 0 && stream_boxes(s) && !plan->to_next)
+        ret = open_boxes(s);
     if (ret < 0) {
         stream_close(s);
         return ret;
@@ -177,6 +194,8 @@ void stream_close(struct stream *s)
     for (int i = 0; i < s->nslot; i++)
         pass_close(s->slot[i].pass);
     buffer_close(&s->memory);
+    free(s->box);
+    free(s->scratch);
     free(s->slot);
     free(s);
 }
@@ -204,6 +223,8 @@ struct channel_rings stream_next_rings(const struct stream *s)
     if (stream_infers(s)) {
         r.expect.types = 1u << WIRE_PREDICTION;
         expect_tensor(&r.expect, DTYPE_F32, &s->answer_tensor);
+        if (stream_boxes(s)) /* as many as there are */
+            r.expect.ndim = 0;
         return r;
     }
     bool computes = s->node->model->to > s->node->model->from;

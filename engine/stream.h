@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "datasets/dataset.h"
+#include "engine/detect.h"
 #include "models/model.h"
 #include "models/optimizer.h"
 #include "net/net.h"
@@ -46,6 +47,9 @@ struct stream_plan {
     bool from_prev, to_next;
     bool gradient_to_prev; /* false: prev has no layers and is answered with the loss alone */
     uint64_t seed;         /* of dropout */
+    /* inference of a detector, batch 1: the last node suppresses and answers with boxes */
+    bool boxes;
+    struct detect_limits limits;
 };
 
 /* Where a stream without prev gets its samples: batch `batch` of `epoch` of the loader. */
@@ -116,8 +120,11 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
  * up: -EINTR. Other errors: a neighbour failed, and the sentence says which.
  */
 struct stream_answer {
-    uint32_t number;   /* as it was sent */
-    struct tensor out; /* what the model's last layer gives; dim[0] is the request's n */
+    uint32_t number; /* as it was sent */
+    int samples;     /* of the request */
+    /* what the model's last layer gives, dim[0] is the request's n; or with plan.boxes and a
+     * next node (count, BOX_FLOATS) of boxes, see detect_unpack */
+    struct tensor out;
 };
 
 /* What one call of stream_serve answered. */

@@ -15,6 +15,11 @@ static struct stream_slot *slot_of(struct stream *s, uint64_t frame)
     return &s->slot[frame % (uint64_t)s->nslot];
 }
 
+static struct tensor boxes_tensor(int n)
+{
+    return tensor_f32(2, (int[]){n, BOX_FLOATS});
+}
+
 int stream_pending(const struct stream *s)
 {
     return (int)(s->frame - s->answered);
@@ -49,6 +54,8 @@ static int check_answer(struct stream *s)
 {
     const struct wire_head *h = channel_head(s->next, s->answered);
     const struct micro *m = &slot_of(s, s->answered)->micro;
+    if (stream_boxes(s) && (h->ndim != 2 || h->dim[1] != BOX_FLOATS))
+        return err_set(EPROTO, "%s answered with something else than boxes", channel_peer(s->next));
     if (h->step == m->step && h->n_samples == (uint32_t)m->n && h->n_full == (uint32_t)m->n &&
         h->micro == 0 && h->micro_count == 1)
         return 0;
@@ -104,12 +111,15 @@ int stream_answer(struct stream *s, struct stream_answer *answer)
     if (ret < 0)
         return ret;
     answer->number = slot->micro.step;
+    answer->samples = slot->micro.n;
     if (!s->next) {
         answer->out = *pass_out(slot->pass);
         return 0;
     }
     answer->out = s->answer_tensor;
     answer->out.dim[0] = slot->micro.n;
+    if (stream_boxes(s))
+        answer->out = boxes_tensor((int)channel_head(s->next, s->answered)->dim[0]);
     answer->out.data = channel_payload(s->next, s->answered);
     return 0;
 }
@@ -128,10 +138,14 @@ static void release_answers(struct stream *s)
         channel_release(s->next);
 }
 
-static void send_answer(struct stream *s, struct stream_served *served)
+/* The answer lies in the slot that is sent from; nboxes of them where it is boxes. */
+static void send_answer(struct stream *s, int nboxes, struct stream_served *served)
 {
     const struct micro *m = &slot_of(s, s->answered)->micro;
-    stream_fill_head(channel_tx_head(s->prev), WIRE_PREDICTION, m, &s->answer_tensor, DTYPE_F32);
+    struct wire_head *h = channel_tx_head(s->prev);
+    stream_fill_head(h, WIRE_PREDICTION, m, stream_boxes(s) ? NULL : &s->answer_tensor, DTYPE_F32);
+    if (stream_boxes(s))
+        wire_head_shape(h, WIRE_F32, 2, (int[]){nboxes, BOX_FLOATS});
     channel_publish(s->prev);
     s->answered++;
     *served = (struct stream_served){1, m->n};
@@ -149,8 +163,19 @@ static int pass_back(struct stream *s, struct stream_served *served)
     if (ret < 0)
         return ret;
     CHECK(channel_payload(s->next, s->answered) == channel_tx_payload(s->prev));
-    send_answer(s, served);
+    send_answer(s, (int)channel_head(s->next, s->answered)->dim[0], served);
     return 1;
+}
+
+/* The last node's raw predictions, to boxes in the slot that is sent from. */
+static int suppress(struct stream *s)
+{
+    const struct model *m = s->node->model;
+    struct pass *pass = slot_of(s, s->answered)->pass;
+    int n = detect_boxes(s->box, tensor_floats(pass_out(pass)), m->boxes, m->classes,
+                         &s->plan.limits, s->scratch);
+    detect_pack(channel_tx_payload(s->prev), s->box, n);
+    return n;
 }
 
 /* Prev's next request, if it is there and there is room for what becomes of it: 1. */
@@ -180,7 +205,7 @@ static int take_request(struct stream *s, struct stream_served *served)
         return ret;
     channel_release(s->prev);
     if (!s->next)
-        send_answer(s, served);
+        send_answer(s, stream_boxes(s) ? suppress(s) : 0, served);
     return 1;
 }
 

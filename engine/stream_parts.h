@@ -33,7 +33,8 @@ struct stream {
     uint64_t frame; /* of both channels: the first of the step, or the request, to come */
     /* inference: requests answered, and those whose answer next may overwrite; both <= frame */
     uint64_t answered, released;
-    bool stopping; /* inference: the node was stopped once, what is under way goes on */
+    bool stopping;             /* inference: the node was stopped once, what is under way goes on */
+    struct box *box, *scratch; /* of the last node, where it answers with boxes */
     struct buffer memory;
     struct frame_memory prev_rx, prev_tx, next_rx, next_tx;
     struct stream_slot *slot; /* nslot of them */
@@ -58,6 +59,12 @@ static inline bool stream_infers(const struct stream *s)
 static inline bool stream_wire_f16(const struct stream *s)
 {
     return s->plan.wire == DTYPE_F16;
+}
+
+/* Answers are boxes that the last node makes. */
+static inline bool stream_boxes(const struct stream *s)
+{
+    return s->plan.boxes && (s->plan.to_next || s->plan.from_prev);
 }
 
 /* Micro-batch `index` of a batch of n samples: sizes differ by one at most, the larger first. */

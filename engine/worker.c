@@ -145,7 +145,14 @@ static int session_open(struct worker *w, struct session *x, const struct hello 
         .to_next = opt->next_host != NULL,
         .gradient_to_prev = h->want_gradient,
         .seed = h->seed,
+        .boxes = opt->infers && node->model->boxes && h->answer == HELLO_BOXES,
+        .limits = {h->conf, h->nms},
     };
+    if (x->plan.boxes && x->plan.batch != 1)
+        return err_set(EPROTO,
+                       "upstream wants boxes of %d pictures a request, this node finds "
+                       "those of one",
+                       x->plan.batch);
     int ret = set_grads(w, x);
     if (ret == 0)
         ret = stream_open(&x->stream, node, &x->plan);

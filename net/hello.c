@@ -14,7 +14,8 @@ struct hello_wire {
     uint32_t layer_from, layer_to, batch, micro_batches, in_flight, codec, classes, ndim;
     uint32_t dim[WIRE_MAX_DIM];
     char model[HELLO_NAME_BYTES], node[HELLO_NAME_BYTES];
-    uint8_t reserved[104];
+    float conf, nms;
+    uint8_t reserved[96];
 };
 _Static_assert(sizeof(struct hello_wire) == HELLO_WIRE_BYTES, "hello is 320 bytes on the wire");
 
@@ -32,6 +33,8 @@ void hello_encode(const struct hello *h, void *aux)
     struct hello_wire w = {
         .mode = h->mode,
         .answer = h->answer,
+        .conf = h->conf,
+        .nms = h->nms,
         .want_gradient = h->want_gradient,
         .dtype = h->dtype,
         .model_hash = h->model_hash,
@@ -122,6 +125,9 @@ static int check_hello(const struct hello_wire *w)
         if ((r = check_range("a dimension of", w->dim[i], i < w->ndim ? 1 : 0,
                              i < w->ndim ? HELLO_MAX_DIM : 0)) < 0)
             return r;
+    if (!(w->conf >= 0 && w->conf <= 1 && w->nms >= 0 && w->nms <= 1))
+        return err_set(EPROTO, "hello says limits %g and %g of detections, wanted 0 to 1",
+                       (double)w->conf, (double)w->nms);
     if ((r = check_name("model name", w->model, sizeof(w->model))) < 0 ||
         (r = check_name("node name", w->node, sizeof(w->node))) < 0)
         return r;
@@ -151,6 +157,8 @@ int hello_decode(struct hello *h, const void *aux, size_t aux_bytes)
         .ndim = w.ndim,
         .want_gradient = w.want_gradient,
         .answer = w.answer,
+        .conf = w.conf,
+        .nms = w.nms,
         .classes = w.classes,
         .seed = w.seed,
         .step = w.step,

@@ -40,6 +40,7 @@ struct hello {
     uint32_t dim[WIRE_MAX_DIM];
     bool want_gradient;            /* false: answer with the loss alone */
     enum hello_answer_kind answer; /* inference of a detector */
+    float conf, nms;               /* with HELLO_BOXES: limits of detections, 0 to 1 */
     uint32_t classes;              /* training: labels are 0 .. classes-1 */
     uint64_t seed;
     /* the step that the first frame will belong to: > 0 on a stream that goes on */

@@ -212,7 +212,7 @@ static inline void split_train(struct split_run *r, struct upstream *u, struct l
 static inline void split_read_data(struct split_run *r, const int port[])
 {
     struct node node;
-    struct stream *s;
+    struct stream *s = NULL;
     struct dataset *ds;
     struct loader loader;
     char path[512];

@@ -1,0 +1,52 @@
+/*
+ * An inference of a role that reads data: cmd_infer.c opens the model, makes the requests and waits
+ * for their answers; what they are made of and what becomes of the answers is of two kinds, a
+ * classifier's and a detector's.
+ */
+#ifndef ENGINE_INFER_H
+#define ENGINE_INFER_H
+
+#include "engine/config.h"
+#include "engine/progress.h"
+#include "engine/upstream.h"
+#include "models/weights.h"
+#include "monitor/client.h"
+
+struct infer_kind;
+
+struct inference {
+    const struct config *c;
+    const struct infer_kind *kind;
+    void *own; /* the kind's */
+    struct model *model;
+    struct node node;
+    struct stream_plan plan; /* batch and in_flight are the kind's word */
+    struct stream *stream;
+    struct upstream upstream;      /* of a role that has one */
+    struct weights_writer *output; /* of --output; NULL: none */
+    struct progress progress;
+    struct monitor_client *monitor;
+    uint64_t requests;   /* to be done */
+    uint64_t sent, done; /* sent: and not lost again */
+    uint64_t begun;      /* the most that were ever sent: a lost request's latency goes on */
+    uint64_t *start_ns;  /* in_flight of them: request r's is number r % in_flight */
+};
+
+struct infer_kind {
+    /* Opens the data, before the model's memory is taken: sets f->own, requests, plan.batch. */
+    int (*open)(struct inference *f);
+    /* Opens what depends on all that: f->output. */
+    int (*open_output)(struct inference *f);
+    /* Request's samples into `in`, *n of them. Maybe again, after a lost connection. */
+    int (*fill)(struct inference *f, uint64_t request, float *in, int *n);
+    /* Its answer, in order, once; seconds: its latency. */
+    int (*take)(struct inference *f, uint64_t request, const struct stream_answer *answer,
+                double seconds);
+    /* The summary; at least one request is done. */
+    int (*print)(struct inference *f, double seconds);
+    void (*close)(struct inference *f); /* also after open failed */
+};
+
+extern const struct infer_kind infer_classes, infer_boxes;
+
+#endif

@@ -1,0 +1,94 @@
+/* Listing picture files. */
+#include "engine/pictures.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+
+static const char debian_samples[] = "/usr/share/darknet/data";
+
+static int add(struct pictures *p, const char *folder, const char *name)
+{
+    char **more = realloc(p->path, (p->count + 1) * sizeof(*more)), *path;
+    if (more)
+        p->path = more;
+    if (!more || asprintf(&path, "%s%s%s", folder, *folder ? "/" : "", name) < 0)
+        return err_set(ENOMEM, "no memory for a list of pictures");
+    p->path[p->count++] = path;
+    return 0;
+}
+
+static int is_picture(const struct dirent *e)
+{
+    const char *dot = strrchr(e->d_name, '.');
+    return dot && dot != e->d_name &&
+           (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg") || !strcasecmp(dot, ".png"));
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int add_folder(struct pictures *p, const char *folder)
+{
+    struct dirent **entry;
+    int n = scandir(folder, &entry, is_picture, by_name), ret = 0;
+    if (n < 0)
+        return err_set(errno, "cannot read folder %s: %s", folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        if (ret == 0)
+            ret = add(p, folder, entry[i]->d_name);
+        free(entry[i]);
+    }
+    free(entry);
+    if (ret == 0 && n == 0)
+        return err_set(ENOENT, "folder %s holds no .jpg, .jpeg or .png", folder);
+    return ret;
+}
+
+static int add_named(struct pictures *p, const char *name)
+{
+    struct stat st;
+    if (stat(name, &st) < 0)
+        return err_set(errno, "cannot open picture %s: %s", name, strerror(errno));
+    return S_ISDIR(st.st_mode) ? add_folder(p, name) : add(p, "", name);
+}
+
+static int add_samples(struct pictures *p, const char *data_dir)
+{
+    char own[4096];
+    struct stat st;
+    snprintf(own, sizeof(own), "%s/samples", data_dir);
+    if (stat(own, &st) == 0)
+        return add_folder(p, own);
+    if (stat(debian_samples, &st) == 0)
+        return add_folder(p, debian_samples);
+    return err_set(ENOENT,
+                   "no pictures to look at: give --images FILE|DIR, or put some into %s (Debian's "
+                   "package darknet brings some to %s)",
+                   own, debian_samples);
+}
+
+int pictures_open(struct pictures *p, const char *const *name, int nname, const char *data_dir)
+{
+    int ret = 0;
+    *p = (struct pictures){0};
+    for (int i = 0; i < nname && ret == 0; i++)
+        ret = add_named(p, name[i]);
+    return nname ? ret : add_samples(p, data_dir);
+}
+
+void pictures_close(struct pictures *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        free(p->path[i]);
+    free(p->path);
+    *p = (struct pictures){0};
+}
