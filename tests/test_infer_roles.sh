@@ -10,6 +10,9 @@ work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 unset MASTER_UPSTREAM_HOST MASTER_UPSTREAM_PORT WORKER_LISTEN_ADDRESS WORKER_LISTEN_PORT SPARSE_DATA_DIR
+png="iVBORw0KGgoAAAANSUhEUgAAABQAAAAMBAMAAACQIoDIAAAAGFBMVEW49DCZ1Rp5tfFemtY4dLAUUIzsKGSdGVUC0rcBAAAAdklE
+QVR42gXBMQ7CMAwF0G8TlY0kCzvcCCEWli6oN+BKHAuFC8T20FIx8Pue3GA0N37HBOvBvvwmU7KCgYElIQyWBw8ocob4BfmgDCeO
+BfKRa6O/gWeDSpVyqpBaklsPzpPTFKzgHTAoo2F5FUbszn+s82MF9xuo8z6nPnXSGQAAAABJRU5ErkJggg==" # a picture of 20 x 12 pixels
 passed=0 failed=0 data="--model small --dataset shapes --batch-size 30"
 workers=()
 
@@ -108,6 +111,59 @@ test_words_that_must_agree() {
     infer 1 --role source --upstream "127.0.0.1:$port" --in-flight 2 --batch-size 31 || return 1
     infer 0 --role source --upstream "127.0.0.1:$port" --in-flight 2 --inferences 0 --output split || return 1
     same split || return 1
+    end_workers
+}
+
+# A detector with fresh weights: an objectness of 0.5 everywhere, so that there is much to suppress.
+test_a_detector() {
+    cat >d.cfg <<'EOF'
+[net]
+width=64
+height=64
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+[convolutional]
+filters=14
+size=1
+activation=linear
+[yolo]
+mask=0,1
+anchors=10,12, 20,30
+classes=2
+num=2
+EOF
+    mkdir -p pictures && printf '%s' "$png" | base64 -d >pictures/a.png && cp pictures/a.png pictures/b.png || return 1
+    local model="--model d.cfg --conf 0.45 --images pictures --inferences 5" last way
+    "$engine" init --model d.cfg --save d.safetensors >/dev/null || return 1
+    "$engine" infer $model --weights d.safetensors --json --quiet --output raw --save-detections found >whole.json || return 1
+    [ -s found/a_detected.png ] && [ -s found/b_detected.png ] || fail "no pictures saved" || return 1
+    [ "$(grep -c '"boxes":\[{"class":' whole.json)" = 5 ] || fail "$(cat whole.json)" || return 1
+    serve last infer final --model d.cfg --layers 1: --weights d.safetensors || return 1
+    last=$port
+    for way in "--answer boxes" "--answer raw --output split --in-flight 3"; do
+        "$engine" infer $model --role client --layers :1 --weights d.safetensors --upstream "127.0.0.1:$last" --json \
+            --quiet $way >split.json 2>split.err || fail "$(cat split.err)" || return 1
+        for f in whole split; do
+            sed 's/"latency_ms":[^,]*,//; /summary/d' $f.json >$f.boxes
+        done
+        cmp whole.boxes split.boxes || return 1
+    done
+    cmp raw split || return 1
+    end_workers || return 1
+    serve last infer final --model d.cfg --weights d.safetensors || return 1
+    last=$port
+    serve middle infer intermediate --model d.cfg --layers :1 --weights d.safetensors --upstream "127.0.0.1:$last" || return 1
+    "$engine" infer $model --role source --upstream "127.0.0.1:$port" --json --quiet --in-flight 2 >split.json \
+        2>split.err || fail "$(cat split.err)" || return 1
+    sed 's/"latency_ms":[^,]*,//; /summary/d' split.json | cmp whole.boxes - || return 1
+    head -c 60 pictures/a.png >pictures/cut.png
+    "$engine" infer $model --weights d.safetensors >cut.out 2>&1
+    [ $? = 1 ] && grep -q "cut.png is a damaged PNG picture" cut.out || fail "$(cat cut.out)" || return 1
     end_workers
 }
 
