@@ -77,8 +77,7 @@ static void received_answer(struct channel *c, const void *aux)
     if (answer_decode(&c->answer, aux, ANSWER_WIRE_BYTES) < 0) {
         channel_break(c, EPROTO, true, "%s", err_text());
     } else if (c->answer.verdict == ANSWER_BUSY) {
-        log_info("net", "%s is busy: %s: trying again in %g seconds", c->peer, c->answer.sentence,
-                 c->net->opt.retry_ms / 1000.0);
+        log_info("net", "%s is busy: %s", c->peer, c->answer.sentence);
         channel_drop(c, AFTER_PAUSE);
     } else if (c->answer.verdict == ANSWER_REFUSE) {
         channel_break(c, ECONNREFUSED, false, "%s refused: %s", c->peer, c->answer.sentence);

@@ -127,6 +127,7 @@ static void worker_stop(struct worker *w)
 struct client {
     int v, port, dies_at;
     const char *problem;
+    char why[256];
     pthread_t thread;
 };
 
@@ -169,6 +170,7 @@ static void *client(void *arg)
     if (channel_connect(&c, n, "127.0.0.1", k->port, &h, &rings) < 0 ||
         channel_wait_open(c, 30000) < 0)
         k->problem = "not accepted";
+    snprintf(k->why, sizeof(k->why), "%s", err_text());
     for (int i = 0; !k->problem && i < FRAMES_EACH && i != k->dies_at; i++)
         k->problem = one_frame(c, (uint64_t)i);
     if (k->dies_at < 0)
@@ -187,7 +189,7 @@ static void run_clients(struct client k[], int count)
         pthread_join(k[i].thread, NULL);
     for (int i = 0; i < count; i++)
         if (k[i].problem)
-            fail_msg("client %d: %s", i, k[i].problem);
+            fail_msg("client %d: %s: %s", i, k[i].problem, k[i].why);
 }
 
 /* Five at once, of which one dies half way: four get every answer, each its own. */
