@@ -185,6 +185,8 @@ static inline void split_infer(struct split_run *r, struct stream *s, const stru
                tensor_bytes(&answer.out));
         r->npredictions += tensor_count(&answer.out);
         stream_answer_done(s);
+        if (r->after_step)
+            r->after_step(r->after_step_arg, done);
         done++;
     }
     free(labels);

@@ -115,6 +115,12 @@ static void test_map(void **state)
     near(b.y1, 0);
     near(b.x2, 416);
     near(b.y2, 104);
+    /* 104 x 416: 156 columns on the left */
+    b = (struct box){.x1 = 156, .y1 = 0, .x2 = 208, .y2 = 208};
+    detect_map(&b, &(struct detect_view){208, 832, 416, 416, true, 104, 416});
+    near(b.x1, 0);
+    near(b.x2, 104);
+    near(b.y2, 416);
 }
 
 static void test_wire(void **state)
@@ -141,7 +147,7 @@ static void test_draw(void **state)
     (void)state;
     struct picture p;
     assert_int_equal(picture_new(&p, 40, 30), 0);
-    draw_box(&p, &(struct box){.x1 = 5, .y1 = 12, .x2 = 35, .y2 = 28}, "a");
+    draw_box(&p, &(struct box){.x1 = 5, .y1 = 12, .x2 = 35, .y2 = 28}, "f");
     for (int y = 0; y < 30; y++)
         for (int x = 0; x < 40; x++) {
             bool edge =
@@ -151,7 +157,10 @@ static void test_draw(void **state)
             if (!label && edge != (v[0] || v[1] || v[2]))
                 fail_msg("(%d, %d)", x, y);
         }
-    assert_true(p.rgb[(4 * 40 + 5) * 3] && !p.rgb[(4 * 40 + 7) * 3]); /* paper, and the A's top */
+    for (int x = 5; x < 12; x++) { /* paper, and the F's two upper rows */
+        assert_true((p.rgb[(4 * 40 + x) * 3] == 0) == (x >= 6 && x < 11));
+        assert_true((p.rgb[(5 * 40 + x) * 3] == 0) == (x == 6));
+    }
     draw_box(&p, &(struct box){.x1 = -1e6f, .y1 = -50, .x2 = 1e6f, .y2 = 3000}, "far \xff outside");
     draw_box(&p, &(struct box){.x1 = 39, .y1 = 0, .x2 = 39, .y2 = 0, .class = 12345}, "");
     picture_close(&p);

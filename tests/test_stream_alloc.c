@@ -1,5 +1,5 @@
 /*
- * A training step allocates nothing, in one process and split over sockets: both neighbours and
+ * A training step and a request allocate nothing, in one process and split over sockets: both neighbours and
  * their transport threads live in this process, and every allocation of all of them is counted.
  */
 #include <pthread.h>
@@ -44,7 +44,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-static void check_run(int ncut, int k, enum dtype wire, enum net_transport transport)
+static void check_run(int ncut, int k, int in_flight, enum dtype wire, enum net_transport transport)
 {
     char dir[] = "/tmp/sparse-alloc-XXXXXX", command[64];
     struct counts counts;
@@ -56,6 +56,7 @@ static void check_run(int ncut, int k, enum dtype wire, enum net_transport trans
         .cut = {3},
         .batch = 8,
         .micro_batches = k,
+        .in_flight = in_flight,
         .steps = 6,
         .samples = 28,
         .wire = wire,
@@ -78,6 +79,7 @@ static void check_run(int ncut, int k, enum dtype wire, enum net_transport trans
         assert_int_equal(w.ret, 0);
     }
     check_counts(&counts, r.steps);
+    free(r.predictions);
     snprintf(command, sizeof(command), "rm -r %s", dir);
     assert_int_equal(system(command), 0);
 }
@@ -85,16 +87,24 @@ static void check_run(int ncut, int k, enum dtype wire, enum net_transport trans
 static void test_in_one_process(void **state)
 {
     (void)state;
-    check_run(0, 1, DTYPE_F32, NET_AUTO);
-    check_run(0, 3, DTYPE_F32, NET_AUTO);
+    check_run(0, 1, 0, DTYPE_F32, NET_AUTO);
+    check_run(0, 3, 0, DTYPE_F32, NET_AUTO);
 }
 
 static void test_split(void **state)
 {
     (void)state;
-    check_run(1, 1, DTYPE_F32, NET_AUTO);
-    check_run(1, 3, DTYPE_F32, NET_POLL);
-    check_run(1, 3, DTYPE_F16, NET_AUTO);
+    check_run(1, 1, 0, DTYPE_F32, NET_AUTO);
+    check_run(1, 3, 0, DTYPE_F32, NET_POLL);
+    check_run(1, 3, 0, DTYPE_F16, NET_AUTO);
+}
+
+static void test_inference(void **state)
+{
+    (void)state;
+    check_run(0, 0, 1, DTYPE_F32, NET_AUTO);
+    check_run(1, 0, 1, DTYPE_F32, NET_POLL);
+    check_run(1, 0, 3, DTYPE_F16, NET_AUTO);
 }
 
 int main(void)
@@ -102,6 +112,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_one_process),
         cmocka_unit_test(test_split),
+        cmocka_unit_test(test_inference),
     };
     log_set_level(LOG_WARNING);
     return cmocka_run_group_tests(tests, NULL, NULL);
