@@ -1,5 +1,6 @@
 /* A node's share of a model, its device, its network side, its weights. */
 #include <errno.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "engine/setup.h"
@@ -64,6 +65,25 @@ int setup_slice(struct model *m, const struct config *c, bool *open)
     return ret < 0 ? ret : model_slice(m, from, to);
 }
 
+/* io_uring moves frames while this thread computes, so the loop runs in it: no thread to switch to
+ * for each frame. poll moves them only when it is called, so it has a thread of its own. */
+static int open_net(struct node *n, const struct config *c)
+{
+    static const enum net_transport transport[] = {
+        [TRANSPORT_AUTO] = NET_AUTO, [TRANSPORT_URING] = NET_URING, [TRANSPORT_POLL] = NET_POLL};
+    struct net_options opt = net_options_default();
+    opt.transport = transport[c->transport];
+    opt.thread = opt.transport == NET_POLL;
+    int ret = net_open(&n->net, &opt);
+    if (ret < 0 || opt.thread || strcmp(net_transport_text(n->net), "poll"))
+        return ret;
+    net_close(n->net); /* io_uring is refused here */
+    n->net = NULL;
+    opt.transport = NET_POLL;
+    opt.thread = true;
+    return net_open(&n->net, &opt);
+}
+
 int setup_node(struct node *n, const struct config *c, struct model *m)
 {
     *n = (struct node){
@@ -75,12 +95,7 @@ int setup_node(struct node *n, const struct config *c, struct model *m)
     int ret = setup_device(&n->dev, c);
     if (ret < 0 || (!c->role->listens && !c->role->upstream))
         return ret;
-    static const enum net_transport transport[] = {
-        [TRANSPORT_AUTO] = NET_AUTO, [TRANSPORT_URING] = NET_URING, [TRANSPORT_POLL] = NET_POLL};
-    struct net_options opt = net_options_default();
-    opt.transport = transport[c->transport];
-    opt.thread = true;
-    return setup_not_words(net_open(&n->net, &opt));
+    return setup_not_words(open_net(n, c));
 }
 
 void setup_node_close(struct node *n)
