@@ -84,7 +84,7 @@ if [[ " $* " == *" release "* ]]; then
 fi
 
 [ ${#jobs[@]} = 0 ] || printf '%s\n' "${jobs[@]}" | xargs -P "${TEST_JOBS:-$(nproc)}" -L 1 \
-    scripts/run_tests.sh --one "$logs" "${TEST_TIMEOUT:-300}"
+    scripts/run_tests.sh --one "$logs" "${TEST_TIMEOUT:-600}"
 
 results=$(find "$logs" -name '*.result' -exec cat {} +)
 ran=$(grep -c . <<<"$results") # 0 for none
