@@ -88,8 +88,8 @@ static const struct option_spec specs[OPT_COUNT] = {
         "keep a picture's ratio of sides, as darknet does; default: stretched, as the original"},
     [OPT_JSON] = {"json", {0}, NULL, INFER | INSPECT | DOCTOR, NEEDS_DATA, "results as JSON"},
     [OPT_OUTPUT] = {"output", {0}, "FILE", INFER, NEEDS_DATA,
-        "raw predictions as .safetensors: \"predictions\", (N, classes), before the softmax, or of a "
-        "detector (N, boxes, 5 + classes)"},
+        "raw predictions as .safetensors: \"predictions\", (N, classes), before the softmax, "
+        "or of a detector (N, boxes, 5 + classes)"},
     [OPT_RATE] = {"rate", {0}, "HZ", MONITOR, 0, "samples a second (2)"},
     [OPT_TIMEOUT] = {"timeout", {0}, "S", MONITOR, 0,
         "a run ends so many seconds after its last message (30)"},

@@ -1,5 +1,5 @@
-/* Small pictures as files, and what Pillow 13 decodes and resizes (BILINEAR) them to, (h, w, 3). The
- * stretched ones begin as fixture_rgb. */
+/* Small pictures as files, and what Pillow 13 decodes and resizes (BILINEAR) them to, (h, w, 3).
+ * The stretched ones begin as fixture_rgb. */
 #ifndef TESTS_PICTURE_FIXTURE_H
 #define TESTS_PICTURE_FIXTURE_H
 

@@ -1,6 +1,7 @@
 /*
- * A training step and a request allocate nothing, in one process and split over sockets: both neighbours and
- * their transport threads live in this process, and every allocation of all of them is counted.
+ * A training step and a request allocate nothing, in one process and split over sockets: both
+ * neighbours and their transport threads live in this process, and every allocation of all of them
+ * is counted.
  */
 #include <pthread.h>
 #include <setjmp.h>
