@@ -204,3 +204,30 @@ void channel_try_close(struct channel *c, uint64_t now)
     c->connecting = CONNECT_IDLE;
     channel_drop(c, AFTER_NOTHING);
 }
+
+bool ending_all_idle(struct net *n)
+{
+    for (int i = 0; i < n->nchannel; i++) {
+        struct channel *c = &n->channel[i];
+        int state = atomic_load(&c->state);
+        if (state != CHANNEL_FREE && state != STATE_CLOSED && (c->fd >= 0 || c->dropped))
+            return false;
+    }
+    return true;
+}
+
+void ending_drop_all(struct net *n)
+{
+    for (int i = 0; i < n->nchannel; i++) {
+        struct channel *c = &n->channel[i];
+        int state = atomic_load(&c->state);
+        if (state == CHANNEL_FREE || state == STATE_CLOSED)
+            continue;
+        lookup_drop(c->lookup);
+        c->lookup = NULL;
+        c->connecting = CONNECT_IDLE;
+        c->closing = true;
+        atomic_store(&c->commands, 0);
+        channel_drop(c, AFTER_NOTHING);
+    }
+}

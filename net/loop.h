@@ -184,6 +184,10 @@ void channel_lost(struct channel *c, int err, const char *why);
 /* Closing, as far as it goes now. */
 void channel_try_close(struct channel *c, uint64_t now);
 
+/* When the net is closed: every connection is dropped; true once none is left. */
+void ending_drop_all(struct net *n);
+bool ending_all_idle(struct net *n);
+
 /* greet.c: hello and answer. */
 void greet_send_hello(struct channel *c);
 void greet_send_answer(struct channel *c, const struct answer *a);

@@ -262,37 +262,18 @@ void net_turn(struct net *n, int64_t timeout_ns)
         wake_post(&n->user_wake);
 }
 
-static bool all_idle(struct net *n)
-{
-    for (int i = 0; i < n->nchannel; i++) {
-        struct channel *c = &n->channel[i];
-        int state = atomic_load(&c->state);
-        if (state != CHANNEL_FREE && state != STATE_CLOSED && (c->fd >= 0 || c->dropped))
-            return false;
-    }
-    return true;
-}
-
-/* The kernel lets go of everything; only then is the memory anybody else's. */
+/* The kernel lets go of everything; only then is the memory anybody else's. Again and again: a
+ * connection may have been accepted just before the listening ended. */
 static void wind_up(struct net *n)
 {
     atomic_store(&n->quit, true);
     n->ops->cancel(n->transport, &n->event);
     n->ops->cancel(n->transport, &n->listen);
-    for (int i = 0; i < n->nchannel; i++) {
-        struct channel *c = &n->channel[i];
-        int state = atomic_load(&c->state);
-        if (state == CHANNEL_FREE || state == STATE_CLOSED)
-            continue;
-        lookup_drop(c->lookup);
-        c->lookup = NULL;
-        c->connecting = CONNECT_IDLE;
-        c->closing = true;
-        atomic_store(&c->commands, 0);
-        channel_drop(c, AFTER_NOTHING);
-    }
-    while (!n->broken && (n->event.active || n->listen.active || !all_idle(n)))
+    ending_drop_all(n);
+    while (!n->broken && (n->event.active || n->listen.active || !ending_all_idle(n))) {
         turn(n, 100000000);
+        ending_drop_all(n);
+    }
 }
 
 static int open_transport(struct net *n)
