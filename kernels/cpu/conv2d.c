@@ -1,8 +1,9 @@
 /*
  * Convolutions as products (gemm.h) whose A is the windows of a padded image, read in place.
  *
- * Forward: C (pixels, k) = windows (pixels, c kh kw) * weight^T; where there are fewer pixels than
- * channels k, C^T = weight * windows^T, because then the weights are the larger copy.
+ * Forward: C (pixels, k) = windows (pixels, c kh kw) * weight^T. Or C^T = weight * windows^T, with
+ * the windows packed, where that is the smaller copy: fewer pixels than channels k, 1 x 1 kernels,
+ * few channels in. Then the output leaves in runs of pixels, untransposed.
  *
  * Backward data: the same over dout with mirrored windows. With a stride, the rows and columns of
  * dinp fall into sh * sw phases; each meets its own part of the kernel and is a product without
@@ -24,15 +25,19 @@ static struct padded forward_pad(const struct conv2d_dims *s)
                          (s->ow - 1) * s->sw + s->kw);
 }
 
-/* Output pixels in an (n, channels, oh * ow) array. */
-static struct axis pixels_of(int channels, int hw)
+/* Pixels of n images, `image` apart, each one run of hw. */
+static struct axis pixels_of(int n, ptrdiff_t image, int hw)
 {
-    return (struct axis){1, hw, (ptrdiff_t)channels * hw, 0, 1};
+    if (n == 1)
+        return axis_line(1);
+    return (struct axis){1, hw, image, 0, 1};
 }
 
 /* The top left corners of the windows, one an output pixel, and the elements within a window. */
 static struct axis window_corners(const struct conv2d_dims *s, const struct padded *p)
 {
+    if (s->sh == 1 && s->sw == 1 && p->row == s->ow)
+        return pixels_of(s->n, p->image, s->oh * s->ow);
     return (struct axis){s->oh, s->ow, p->image, s->sh * p->row, s->sw};
 }
 
@@ -53,20 +58,23 @@ static struct gemm forward_plan(const struct conv2d_dims *s, const struct padded
     struct gemm g = {.k = window, .alpha = 1};
     struct matrix windows = {NULL, window_corners(s, p), window_elements(s, p)};
     struct matrix weights = {NULL, axis_line(window), axis_line(1)};
-    g.bias_by_row = pixels < s->k;
+    int line = p->in_place && s->kh * s->kw == 1 && s->sh == 1 && s->sw == 1;
+    int runs = line || (window <= s->k && s->sw == 1 && s->ow % VL == 0);
+    g.bias_by_row = pixels < s->k || runs;
+    g.local_b = runs && s->k <= GEMM_LOCAL_ROWS;
     if (g.bias_by_row) {
         g.m = s->k;
         g.n = pixels;
         g.a = weights;
         g.b = (struct matrix){NULL, windows.col, windows.row};
         g.c_row = axis_line(hw);
-        g.c_col = pixels_of(s->k, hw);
+        g.c_col = pixels_of(s->n, (ptrdiff_t)s->k * hw, hw);
     } else {
         g.m = pixels;
         g.n = s->k;
         g.a = windows;
         g.b = (struct matrix){NULL, weights.col, weights.row};
-        g.c_row = pixels_of(s->k, hw);
+        g.c_row = pixels_of(s->n, (ptrdiff_t)s->k * hw, hw);
         g.c_col = axis_line(hw);
     }
     return g;
@@ -212,7 +220,7 @@ static struct gemm backward_weights_plan(const struct conv2d_dims *s, const stru
         .k = pixels,
         .add = 1,
         .a = {NULL, window_elements(s, p), window_corners(s, p)},
-        .b = {NULL, pixels_of(s->k, hw), axis_line(hw)},
+        .b = {NULL, pixels_of(s->n, (ptrdiff_t)s->k * hw, hw), axis_line(hw)},
         .c_row = axis_line(1),
         .c_col = axis_line(window),
         .chunk = chunk,

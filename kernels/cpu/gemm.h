@@ -39,7 +39,8 @@ enum {
     NV = 2,
     KC = 256,
 #endif
-    NR = NV * VL
+    NR = NV * VL,
+    GEMM_LOCAL_ROWS = 512 /* see local_b */
 };
 
 /* Index i = (i0 * d1 + i1) * d2 + i2 lies at i0 * s0 + i1 * s1 + i2 * s2. */
@@ -72,8 +73,10 @@ struct gemm {
     int bias_by_row;
     enum act act; /* not ACT_SIGMOID: it takes its own pass */
     int pack_a;   /* copy A into panels first: where its strides would thrash the caches */
-    int local_b;  /* each job packs its own columns of B: for a B that is large beside m */
-    int batch;    /* 0, or so many products of this shape, all cut into jobs together: */
+    /* Each job packs its own columns of B: for a B that is large beside m. At most GEMM_LOCAL_ROWS
+     * rows where C does not simply lie row by row. */
+    int local_b;
+    int batch; /* 0, or so many products of this shape, all cut into jobs together: */
     ptrdiff_t a_batch, c_batch; /* the distance of their A and C */
     const float *packed_b;      /* NULL, or B in panels already, gemm_packed_floats apart */
     int chunk; /* 0, or sum this much of k apart and add the sums in order; a multiple of KC */

@@ -56,11 +56,13 @@ static void pack_side_by_side(float *dst, const float *src, const ptrdiff_t *row
 static void pack_full_panel(float *dst, int width, const float *src, const ptrdiff_t *row, int kc,
                             const ptrdiff_t *col)
 {
-    if (is_run(col, width)) {
-        src += col[0];
+    int runs = 0;
+    while (runs < width && is_run(col + runs, VL))
+        runs += VL;
+    if (runs == width) {
         for (int p = 0; p < kc; p++)
             for (int j = 0; j < width; j += VL)
-                vf_store(dst + p * width + j, vf_load(src + row[p] + j));
+                vf_store(dst + p * width + j, vf_load(src + row[p] + col[j]));
         return;
     }
     int p = 0;

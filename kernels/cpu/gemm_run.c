@@ -13,7 +13,8 @@ enum {
     PACK_FLOATS = 32 << 10, /* what one packing job copies, about */
     JOBS_A_THREAD = 6,      /* wanted, so that a thread that comes late costs little */
     JOB_FLOPS = 1 << 20,    /* but smaller jobs do not pay for their start */
-    LOCAL_B_AT = 128 << 10, /* in the worker's scratch: C before it, B from this float on */
+    LOCAL_B_AT = (GEMM_LOCAL_ROWS + MR) *
+                 NC_SCRATCH, /* in the worker's scratch: C before it, B from this float on */
 };
 
 struct run {
@@ -234,7 +235,7 @@ void CPU(gemm_run)(struct pool *pool, const struct gemm *g, void *work)
     r.in_place = is_line(&g->c_row) && is_line(&g->c_col) && g->c_col.s2 == 1 && !g->bias &&
                  g->act == ACT_NONE;
     CHECK(g->act != ACT_SIGMOID && g->chunk % KC == 0);
-    CHECK(!g->local_b || r.in_place || r.nchunk > 1);
+    CHECK(!g->local_b || r.in_place || r.nchunk > 1 || g->m <= GEMM_LOCAL_ROWS);
     CHECK(batch(g) == 1 || (r.in_place && r.nchunk == 1 && (g->packed_b || g->k == 0)));
     r.a = work;
     r.b = r.a + a_floats(g) * (size_t)batch(g);
