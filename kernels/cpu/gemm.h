@@ -76,6 +76,7 @@ struct gemm {
     /* Each job packs its own columns of B: for a B that is large beside m. At most GEMM_LOCAL_ROWS
      * rows where C does not simply lie row by row. */
     int local_b;
+    int rows;  /* 0, or the rows walked together, 6 n: few where C streams through memory once */
     int batch; /* 0, or so many products of this shape, all cut into jobs together: */
     ptrdiff_t a_batch, c_batch; /* the distance of their A and C */
     const float *packed_b;      /* NULL, or B in panels already, gemm_packed_floats apart */

@@ -119,6 +119,7 @@ static void block(const struct run *r, int item, int p0, int p1, int i0, int mm,
 {
     const struct gemm *g = r->g;
     const float *packed = r->b;
+    int rows = g->rows ? g->rows : MC;
     if (g->packed_b)
         packed = g->packed_b + (size_t)item * gemm_packed_floats(g->n, g->k);
     for (int p = p0; p < p1 || p == p0; p += KC) {
@@ -128,8 +129,8 @@ static void block(const struct run *r, int item, int p0, int p1, int i0, int mm,
             CPU(gemm_pack_b)(local, &g->b, p, kc, j0, nn);
         else
             b = packed + (size_t)gemm_round_up(g->n, VL) * (size_t)p + (size_t)j0 * (size_t)kc;
-        for (int i = 0; i < mm; i += MC)
-            multiply(r, item, p, kc, b, i0 + i, gemm_min(MC, mm - i), nn, c + i * ldc, ldc, pad,
+        for (int i = 0; i < mm; i += rows)
+            multiply(r, item, p, kc, b, i0 + i, gemm_min(rows, mm - i), nn, c + i * ldc, ldc, pad,
                      add || p > p0);
     }
 }
@@ -234,7 +235,7 @@ void CPU(gemm_run)(struct pool *pool, const struct gemm *g, void *work)
     r.ld_part = gemm_round_up(g->n, VL);
     r.in_place = is_line(&g->c_row) && is_line(&g->c_col) && g->c_col.s2 == 1 && !g->bias &&
                  g->act == ACT_NONE;
-    CHECK(g->act != ACT_SIGMOID && g->chunk % KC == 0);
+    CHECK(g->act != ACT_SIGMOID && g->chunk % KC == 0 && g->rows % MR == 0 && g->rows <= MC);
     CHECK(!g->local_b || r.in_place || r.nchunk > 1 || g->m <= GEMM_LOCAL_ROWS);
     CHECK(batch(g) == 1 || (r.in_place && r.nchunk == 1 && (g->packed_b || g->k == 0)));
     r.a = work;

@@ -9,6 +9,7 @@
 
 enum {
     BIAS_COLUMNS = 1024,
+    WEIGHT_ROWS = 12,          /* of weight gradients walked together: so many streams of 2 KiB */
     LOCAL_B_FLOATS = 64 << 10, /* a weight matrix from this size on is not copied whole */
 };
 
@@ -57,6 +58,7 @@ static struct gemm backward_weights_plan(int n, int c, int k)
         .c_row = axis_line(c),
         .c_col = axis_line(1),
         .pack_a = 1,
+        .rows = WEIGHT_ROWS,
     };
 }
 
