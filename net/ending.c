@@ -97,7 +97,7 @@ void channel_break(struct channel *c, int err, bool tell, const char *fmt, ...)
     tell = tell && tell_peer(c);
     /* Taken back before the user takes it, or it is the user's to close. */
     if (!c->owned && atomic_load(&c->state) != CHANNEL_GREETING && !c->refusing)
-        c->owned = !atomic_compare_exchange_strong(&c->state, &offered, STATE_RESERVED);
+        c->owned = !atomic_compare_exchange_strong(&c->state, &offered, STATE_GONE);
     if (c->owned)
         channel_set_state(c, CHANNEL_FAILED);
     else
@@ -228,6 +228,8 @@ void ending_drop_all(struct net *n)
         c->connecting = CONNECT_IDLE;
         c->closing = true;
         atomic_store(&c->commands, 0);
+        if (state == STATE_RESERVED)
+            atomic_store(&c->state, STATE_GONE); /* its command has not been obeyed */
         channel_drop(c, AFTER_NOTHING);
     }
 }

@@ -15,8 +15,16 @@
 #include "net/transport.h"
 #include "net/wake.h"
 
-/* Beside enum channel_state. */
-enum { STATE_RESERVED = CHANNEL_STATE_COUNT, STATE_HELD, STATE_CLOSED, STATE_LEFT, STATE_ADRIFT };
+/* Beside enum channel_state. RESERVED: being filled in, by the user until his command; GONE: nobody's
+ * but the loop's, while its socket runs out. */
+enum {
+    STATE_RESERVED = CHANNEL_STATE_COUNT,
+    STATE_HELD,
+    STATE_CLOSED,
+    STATE_LEFT,
+    STATE_ADRIFT,
+    STATE_GONE
+};
 
 /* What the user asks of the loop. */
 enum {

@@ -188,8 +188,7 @@ static uint64_t pump(struct channel *c, uint64_t now)
     unsigned commands = atomic_load_explicit(&c->commands, memory_order_acquire);
     uint64_t next;
 
-    if (state == CHANNEL_FREE || state == STATE_CLOSED ||
-        (state == STATE_RESERVED && !commands && !c->dropped))
+    if (state == CHANNEL_FREE || state == STATE_CLOSED || (state == STATE_RESERVED && !commands))
         return UINT64_MAX;
     if (commands)
         obey(c, atomic_exchange(&c->commands, 0));
