@@ -33,8 +33,9 @@ SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_tsan := -fsanitize=thread
 SAN_fuzz := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 SAN := $(SAN_$(MODE))
-# clang says so where a sanitizer keeps it from vectorising a loop; nobody minds there.
-SAN_WARNINGS := $(if $(SAN),$(if $(findstring clang,$(CC_VERSION)),-Wno-pass-failed))
+# What sanitizers make compilers say: clang of loops that it cannot vectorise, gcc of ranges it lost.
+SAN_WARNINGS := $(if $(SAN),$(if $(findstring clang,$(CC_VERSION)),-Wno-pass-failed, \
+	-Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-overflow))
 HARDEN := -fPIE -fstack-protector-strong $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 
 CPPFLAGS += -I. -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"' \
