@@ -26,7 +26,8 @@ struct stream {
 
 struct worker {
     struct net *net;
-    int port, served, failed, busy_first;
+    _Atomic int served, failed; /* looked at while the worker works */
+    int port, busy_first;
     pthread_t thread;
 };
 
