@@ -15,8 +15,8 @@
 #include "net/transport.h"
 #include "net/wake.h"
 
-/* Beside enum channel_state. RESERVED: being filled in, by the user until his command; GONE: nobody's
- * but the loop's, while its socket runs out. */
+/* Beside enum channel_state. RESERVED: being filled in, by the user until his command; GONE:
+ * nobody's but the loop's, while its socket runs out. */
 enum {
     STATE_RESERVED = CHANNEL_STATE_COUNT,
     STATE_HELD,
