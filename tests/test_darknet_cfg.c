@@ -287,11 +287,6 @@ static void test_built_in(void **state)
     model_close(m);
 }
 
-static struct model *yolov3_small(void)
-{
-    return built_in("yolov3", 96, 2);
-}
-
 static struct model *tiny_small(void)
 {
     return built_in("yolov3-tiny", 96, 2);
@@ -345,6 +340,11 @@ static void test_cuts_tiny(void **state)
 #define YOLOV3_TESTS
 #else
 #define YOLOV3_TESTS cmocka_unit_test(test_cuts),
+
+static struct model *yolov3_small(void)
+{
+    return built_in("yolov3", 96, 2);
+}
 
 static void test_cuts(void **state)
 {
