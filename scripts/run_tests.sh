@@ -18,7 +18,7 @@ if [ "${1:-}" = --one ]; then
     export SPARSE_ENGINE=$PWD/$engine
     export ASAN_OPTIONS=log_path=$logs/$name.sanitizer:${ASAN_OPTIONS:-}
     export UBSAN_OPTIONS=print_stacktrace=1:log_path=$logs/$name.sanitizer:${UBSAN_OPTIONS:-}
-    export TSAN_OPTIONS=log_path=$logs/$name.sanitizer:${TSAN_OPTIONS:-}
+    export TSAN_OPTIONS=atexit_sleep_ms=0:log_path=$logs/$name.sanitizer:${TSAN_OPTIONS:-}
     start=$(date +%s%N)
     timeout -k 10 "$limit" "$program" >"$log" 2>&1 </dev/null
     status=$?
