@@ -217,9 +217,9 @@ bench-peers: all deps-peers ## Compare speed with PyTorch's
 FUZZ_SECONDS ?= 60
 
 .PHONY: fuzz
-fuzz: deps-fuzz ## Fuzz the parsers, FUZZ_SECONDS (60) in all
+fuzz: deps-fuzz ## Fuzz the parsers, FUZZ_SECONDS (60) in all; FUZZ=wire for one
 	$(SUBMAKE) CC=clang MODE=fuzz fuzzers
-	$(Q)scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZERS:$(OUT)/%=$(BUILD)/fuzz/%)
+	$(Q)scripts/fuzz.sh $(FUZZ_SECONDS) $(filter $(BUILD)/fuzz/tests/fuzz_$(if $(FUZZ),$(FUZZ),%),$(FUZZERS:$(OUT)/%=$(BUILD)/fuzz/%))
 
 ##@ Check the source
 
