@@ -55,6 +55,8 @@ struct split_run {
 
 static struct net *split_worker_net; /* of a child, for its signal handler */
 static volatile sig_atomic_t split_stopped;
+static _Atomic bool
+    split_held; /* a worker thread keeps its net open: somebody may be stopping it */
 
 static void split_stop(int number)
 {
@@ -142,6 +144,8 @@ static inline int split_worker(const struct split_run *r, int i, const int port[
     int ret = worker_run(&node, &opt);
     if (ret < 0)
         fprintf(stderr, "worker %d: %s\n", i, err_text());
+    while (split_held)
+        usleep(1000);
     split_node_close(&node);
     return ret;
 }

@@ -71,11 +71,13 @@ static void check_run(int ncut, int k, int in_flight, enum dtype wire, enum net_
     int port[SPLIT_MAX_NODES] = {0, split_free_port()};
     struct worker_thread w = {.run = &r, .port = port};
     pthread_t thread;
+    split_held = true;
     if (ncut)
         assert_int_equal(pthread_create(&thread, NULL, work, &w), 0);
     split_read_data(&r, port);
     if (ncut) {
         net_stop(split_worker_net);
+        split_held = false;
         pthread_join(thread, NULL);
         assert_int_equal(w.ret, 0);
     }
