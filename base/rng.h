@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#include "base/inline.h"
+
 enum rng_purpose { RNG_WEIGHTS, RNG_DROPOUT, RNG_SHUFFLE, RNG_SHAPES, RNG_TEST, RNG_PURPOSE_COUNT };
 
 struct rng {
@@ -19,8 +21,8 @@ struct rng {
     uint32_t stream[2]; /* purpose << 24 | layer, step */
 };
 
-static inline struct rng rng_make(uint64_t seed, enum rng_purpose purpose, uint32_t layer,
-                                  uint32_t step)
+HOST_DEVICE_INLINE struct rng rng_make(uint64_t seed, enum rng_purpose purpose, uint32_t layer,
+                                       uint32_t step)
 {
     struct rng r = {{(uint32_t)seed, (uint32_t)(seed >> 32)},
                     {(uint32_t)purpose << 24 | layer, step}};
@@ -29,7 +31,7 @@ static inline struct rng rng_make(uint64_t seed, enum rng_purpose purpose, uint3
 
 /* Four words; element e of a stream is word e % 4 of block e / 4. Plain enough for the compiler
  * to vectorise. */
-static inline void rng_block(const struct rng *r, uint64_t block, uint32_t out[4])
+HOST_DEVICE_INLINE void rng_block(const struct rng *r, uint64_t block, uint32_t out[4])
 {
     uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = r->stream[0],
              c3 = r->stream[1];
@@ -50,17 +52,17 @@ static inline void rng_block(const struct rng *r, uint64_t block, uint32_t out[4
     out[3] = c3;
 }
 
-static inline uint32_t rng_word(const struct rng *r, uint64_t element)
+HOST_DEVICE_INLINE uint32_t rng_word(const struct rng *r, uint64_t element)
 {
     uint32_t w[4];
     rng_block(r, element / 4, w);
     return w[element % 4];
 }
 
-/* [0, 1), 24 bits: every value is a float exactly. */
-static inline float rng_uniform(uint32_t word)
+/* [0, 1), 24 bits, times 2^-24: every value is a float exactly. */
+HOST_DEVICE_INLINE float rng_uniform(uint32_t word)
 {
-    return (float)(word >> 8) * 0x1p-24f;
+    return (float)(word >> 8) * 5.9604644775390625e-8f;
 }
 
 #endif

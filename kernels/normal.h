@@ -11,8 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/inline.h"
+
 /* -2 ln u for u in (0, 1], absolute error below 2e-7 of the larger of 1 and the result. */
-static inline float normal_minus_two_log(float u)
+HOST_DEVICE_INLINE float normal_minus_two_log(float u)
 {
     uint32_t bits;
     memcpy(&bits, &u, sizeof(bits));
@@ -32,7 +34,7 @@ static inline float normal_minus_two_log(float u)
 }
 
 /* Sine and cosine of 2 pi turn / 2^32. */
-static inline void normal_sincos(uint32_t turn, float *sine, float *cosine)
+HOST_DEVICE_INLINE void normal_sincos(uint32_t turn, float *sine, float *cosine)
 {
     uint32_t quarter = (turn + 0x20000000u) >> 30;
     int32_t rest = (int32_t)(turn - (quarter << 30)); /* the nearest quarter off: +- 1/8 turn */
@@ -52,10 +54,10 @@ static inline void normal_sincos(uint32_t turn, float *sine, float *cosine)
     memcpy(cosine, &out_c, sizeof(out_c));
 }
 
-static inline void normal_pair(uint32_t w0, uint32_t w1, float *a, float *b)
+HOST_DEVICE_INLINE void normal_pair(uint32_t w0, uint32_t w1, float *a, float *b)
 {
-    /* 31 bits, never 0: the tails reach 6.6. */
-    float u = ((float)(int32_t)(w0 >> 1) + 0.5f) * 0x1p-31f;
+    /* 31 bits times 2^-31, never 0: the tails reach 6.6. */
+    float u = ((float)(int32_t)(w0 >> 1) + 0.5f) * 4.656612873077392578125e-10f;
     float radius = sqrtf(normal_minus_two_log(u)), s, c;
     normal_sincos(w1, &s, &c);
     *a = radius * c;
