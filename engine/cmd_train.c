@@ -139,6 +139,7 @@ static int train_step(struct training *t, double *loss_sum)
         return setup_not_words(ret);
     double loss = result.loss_sum / result.samples;
     note_loss(t, loss);
+    monitor_parts(t->monitor, result.part_ns);
     monitor_batch(t->monitor, result.samples, loss);
     step_times_note(t->times, &result);
     for (int i = 0; i < STEP_PART_COUNT; i++)

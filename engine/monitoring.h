@@ -13,9 +13,7 @@
  */
 struct monitor_client *monitoring_open(const struct config *c, const char *model);
 
-/* That prefix, made fit for a file's name, and `more`. */
-enum { MONITORING_PREFIX_BYTES = 216 };
-void monitoring_prefix(char text[MONITORING_PREFIX_BYTES], const struct config *c,
-                       const char *model, const char *more);
+/* That prefix, made fit for a file's name. */
+void monitoring_prefix(char text[EVENT_PREFIX_BYTES], const struct config *c, const char *model);
 
 #endif

@@ -10,12 +10,7 @@
 #include "engine/monitoring.h"
 #include "monitor/csv.h"
 
-enum { ROWS = 4096 };
-
-static const char *const part_name[STEP_PART_COUNT] = {
-    [STEP_QUEUE] = "queue", [STEP_FORWARD] = "forward", [STEP_BACKWARD] = "backward",
-    [STEP_SEND] = "send",   [STEP_WAIT] = "wait",
-};
+enum { ROWS = 4096, PREFIX_BYTES = EVENT_PREFIX_BYTES + 8 };
 
 struct row {
     uint32_t step;
@@ -25,7 +20,7 @@ struct row {
 struct step_times {
     const char *data_dir;
     const struct monitor_client *client;
-    char prefix[MONITORING_PREFIX_BYTES];
+    char prefix[PREFIX_BYTES];
     struct csv csv;
     bool failed; /* to write: said once */
     uint64_t start_ns;
@@ -45,7 +40,9 @@ struct step_times *step_times_open(const struct config *c, const char *model,
     }
     t->data_dir = c->data_dir;
     t->client = client;
-    monitoring_prefix(t->prefix, c, model, "-steps");
+    char prefix[EVENT_PREFIX_BYTES];
+    monitoring_prefix(prefix, c, model);
+    snprintf(t->prefix, sizeof(t->prefix), "%s-steps", prefix);
     t->csv.fd = -1;
     t->start_ns = clock_now_ns();
     return t;
@@ -111,6 +108,7 @@ const char *step_shares(char text[STEP_SHARES_BYTES], const uint64_t part_ns[STE
         all += (double)part_ns[i];
     for (int i = 0; i < STEP_PART_COUNT; i++)
         n += snprintf(text + n, STEP_SHARES_BYTES - (size_t)n, "%s%s %.1f %%", i ? ", " : "",
-                      part_name[i], all > 0 ? 100 * (double)part_ns[i] / all : 0);
+                      event_part_name((enum event_part)i),
+                      all > 0 ? 100 * (double)part_ns[i] / all : 0);
     return text;
 }

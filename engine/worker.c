@@ -6,6 +6,7 @@
 #include "engine/worker.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -233,7 +234,8 @@ static int train(struct worker *w, struct session *x, int *log_error)
         ret = stream_step(x->stream, NULL, &result);
     if (ret != 0)
         return ret;
-    monitor_task(w->opt->monitor, 1);
+    monitor_parts(w->opt->monitor, result.part_ns);
+    monitor_task(w->opt->monitor, 1, result.samples, result.loss_sum / result.samples);
     step_times_note(w->opt->times, &result);
     for (int i = 0; i < STEP_PART_COUNT; i++)
         x->part_ns[i] += result.part_ns[i];
@@ -250,7 +252,7 @@ static int serve(struct worker *w, struct session *x)
     struct stream_served served;
     int ret = stream_serve(x->stream, &served);
     if (ret == 1) {
-        monitor_task(w->opt->monitor, (int)served.requests);
+        monitor_task(w->opt->monitor, served.requests, served.samples, (double)NAN);
         x->steps += (uint64_t)served.requests;
         x->samples += (uint64_t)served.samples;
     }

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -22,26 +23,31 @@
 #include "monitor/address.h"
 #include "monitor/event.h"
 
-enum { TICK_MS = 100, ABSENT_TICKS = 10, ANSWER_MS = 300 };
+enum { TICK_MS = 100, ABSENT_TICKS = 10, ANSWER_MS = 5000, CLOSING_MS = 500 };
 
 struct counts {
-    uint64_t samples, tasks;
+    uint64_t samples, tasks, task_samples, part_ns[EVENT_PART_COUNT];
 };
 
 struct monitor_client {
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool closing; /* under lock */
+    int wake;                    /* readable: closing */
+    _Atomic uint64_t closing_ns; /* since then; 0: not yet */
 
-    _Atomic uint64_t samples, tasks; /* of the whole life */
+    _Atomic uint64_t samples, tasks, task_samples,
+        part_ns[EVENT_PART_COUNT]; /* of the whole life */
     _Atomic double loss;
     _Atomic bool heard; /* a monitor has answered */
+
+    pthread_mutex_t lock; /* of the next three */
+    bool renamed;
+    char next_prefix[EVENT_PREFIX_BYTES];
+    struct counts renamed_at;
 
     /* the thread's own */
     struct sockaddr_un address;
     double gap_seconds;
-    struct event event; /* its id and prefix stay */
+    struct event event; /* its id, prefix and about stay */
     bool started;       /* the monitor was told of this benchmark */
     struct counts sent, seen;
     uint64_t seen_ns; /* when something new was seen last */
@@ -64,11 +70,24 @@ static void new_id(char id[EVENT_ID_BYTES])
                               i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
 }
 
-static int answered(int fd)
+/* How long an answer may take from now on: a run that ends is not held up. */
+static int patience_ms(const struct monitor_client *c)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    uint64_t closing = c->closing_ns, now = clock_now_ns();
+    if (!closing)
+        return ANSWER_MS;
+    int64_t left = (int64_t)(closing + CLOSING_MS * UINT64_C(1000000) - now) / 1000000;
+    return left > 0 ? (int)left : 0;
+}
+
+static int answered(const struct monitor_client *c, int fd)
+{
+    struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = c->wake, .events = POLLIN}};
     char answer[3];
-    if (poll(&p, 1, ANSWER_MS) <= 0)
+    int n = poll(p, c->closing_ns ? 1 : 2, patience_ms(c));
+    if (n > 0 && !p[0].revents)
+        n = poll(p, 1, patience_ms(c)); /* it is closing since */
+    if (n <= 0)
         return -ETIMEDOUT;
     return recv(fd, answer, sizeof(answer), 0) == 3 && !memcmp(answer, "ACK", 3) ? 0 : -EPROTO;
 }
@@ -90,24 +109,24 @@ static int exchange(struct monitor_client *c, bool *sent)
     }
     if (ret == 0) {
         shutdown(fd, SHUT_WR);
-        ret = answered(fd);
+        ret = answered(c, fd);
     }
     close(fd);
     return ret;
 }
 
-static bool tell(struct monitor_client *c, enum event_kind kind, uint64_t count)
+/* c->event holds what was processed. True where it is in the monitor's hands. */
+static bool tell(struct monitor_client *c, enum event_kind kind)
 {
     bool sent;
     c->event.kind = kind;
-    c->event.count = (uint32_t)count;
-    c->event.has_loss = kind == EVENT_BATCH;
-    c->event.loss = atomic_load_explicit(&c->loss, memory_order_relaxed);
     int ret = exchange(c, &sent);
     if (ret == 0) {
         c->heard = true;
         return true;
     }
+    if (sent && c->closing_ns) /* in its queue, in order: no reason not to say the rest */
+        return true;
     c->absent = ABSENT_TICKS;
     if (c->heard && !c->told) {
         log_warning("monitor", "The monitor at %s does not answer (%s): the run goes on without it",
@@ -118,47 +137,103 @@ static bool tell(struct monitor_client *c, enum event_kind kind, uint64_t count)
 }
 
 /* At most what one event can say. */
-static uint64_t part(uint64_t now, uint64_t sent)
+static uint32_t part(uint64_t now, uint64_t sent)
 {
-    return now - sent < 1000000000 ? now - sent : 1000000000;
+    return now - sent < 1000000000 ? (uint32_t)(now - sent) : 1000000000;
+}
+
+/* The parts go with the first event that is sent. */
+static bool tell_work(struct monitor_client *c, enum event_kind kind, const struct counts *now)
+{
+    struct event *e = &c->event;
+    e->loss = atomic_load_explicit(&c->loss, memory_order_relaxed);
+    e->has_loss = true;
+    e->has_parts = false;
+    for (int i = 0; i < EVENT_PART_COUNT; i++) {
+        e->part_seconds[i] = 1e-9 * (double)(now->part_ns[i] - c->sent.part_ns[i]);
+        e->has_parts |= e->part_seconds[i] > 0;
+    }
+    if (!tell(c, kind))
+        return false;
+    memcpy(c->sent.part_ns, now->part_ns, sizeof(now->part_ns));
+    return true;
 }
 
 /* What was counted and not told yet. Ends at the first event that has no answer. */
 static void tell_counts(struct monitor_client *c, const struct counts *now)
 {
-    uint64_t n;
-    if (!c->started && !(c->started = tell(c, EVENT_START, 0)))
+    struct event *e = &c->event;
+    if (!c->started && !(c->started = tell(c, EVENT_START)))
         return;
-    if ((n = part(now->samples, c->sent.samples)) && !c->absent && tell(c, EVENT_BATCH, n))
-        c->sent.samples += n;
-    if ((n = part(now->tasks, c->sent.tasks)) && !c->absent && tell(c, EVENT_TASK, n))
-        c->sent.tasks += n;
+    e->count = part(now->samples, c->sent.samples);
+    e->samples = 0;
+    if (e->count && !c->absent && tell_work(c, EVENT_BATCH, now))
+        c->sent.samples += e->count;
+    e->count = part(now->tasks, c->sent.tasks);
+    e->samples = part(now->task_samples, c->sent.task_samples);
+    if (e->count && !c->absent && tell_work(c, EVENT_TASK, now)) {
+        c->sent.tasks += e->count;
+        c->sent.task_samples += e->samples;
+    }
 }
 
+/* The parts of a step are added before it is counted, and read after the counts: no step is told
+ * without its parts. */
 static struct counts counted(struct monitor_client *c)
 {
-    return (struct counts){atomic_load_explicit(&c->samples, memory_order_relaxed),
-                           atomic_load_explicit(&c->tasks, memory_order_relaxed)};
+    struct counts n = {.samples = atomic_load_explicit(&c->samples, memory_order_acquire),
+                       .tasks = atomic_load_explicit(&c->tasks, memory_order_acquire)};
+    n.task_samples = atomic_load_explicit(&c->task_samples, memory_order_relaxed);
+    for (int i = 0; i < EVENT_PART_COUNT; i++)
+        n.part_ns[i] = atomic_load_explicit(&c->part_ns[i], memory_order_relaxed);
+    return n;
 }
 
-/* A worker's benchmark begins with its first task, and anew after a long silence: what the monitor
- * was not told of the one before is dropped. */
-static void begin_anew(struct monitor_client *c, uint64_t now_ns)
+/* Under a new id; what the monitor was not told of the benchmark before is dropped. */
+static void begin(struct monitor_client *c, const struct counts *from)
 {
-    if (c->seen_ns && 1e-9 * (double)(now_ns - c->seen_ns) < c->gap_seconds)
-        return;
     new_id(c->event.id);
     c->started = false;
-    c->sent = c->seen;
+    c->sent = *from;
+}
+
+/* A worker's benchmark begins with its first task, and anew after a long silence. */
+static void begin_after_gap(struct monitor_client *c, uint64_t now_ns)
+{
+    if (!c->seen_ns || 1e-9 * (double)(now_ns - c->seen_ns) >= c->gap_seconds)
+        begin(c, &c->seen);
+}
+
+/* What belongs to the benchmark before is told it, then that has ended. */
+static void take_new_prefix(struct monitor_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool renamed = c->renamed;
+    char prefix[EVENT_PREFIX_BYTES];
+    struct counts at = c->renamed_at;
+    memcpy(prefix, c->next_prefix, sizeof(prefix));
+    c->renamed = false;
+    pthread_mutex_unlock(&c->lock);
+    if (!renamed)
+        return;
+    if (c->seen_ns && !c->absent)
+        tell_counts(c, &at);
+    if (c->started && !c->absent)
+        tell(c, EVENT_STOP);
+    memcpy(c->event.prefix, prefix, sizeof(prefix));
+    begin(c, &at);
+    c->seen = at;
+    c->seen_ns = 0;
 }
 
 static void tick(struct monitor_client *c)
 {
     uint64_t now_ns = clock_now_ns();
+    take_new_prefix(c);
     struct counts now = counted(c);
     if (now.samples != c->seen.samples || now.tasks != c->seen.tasks) {
         if (c->gap_seconds > 0)
-            begin_anew(c, now_ns);
+            begin_after_gap(c, now_ns);
         c->seen = now;
         c->seen_ns = now_ns;
     } else if (c->gap_seconds > 0 && !c->seen_ns) {
@@ -173,24 +248,15 @@ static void tick(struct monitor_client *c)
 static void *run(void *arg)
 {
     struct monitor_client *c = arg;
-    pthread_mutex_lock(&c->lock);
-    while (!c->closing) {
-        pthread_mutex_unlock(&c->lock);
+    struct pollfd p = {.fd = c->wake, .events = POLLIN};
+    while (!c->closing_ns) {
         tick(c);
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += TICK_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_mutex_lock(&c->lock);
-        if (!c->closing)
-            pthread_cond_timedwait(&c->wake, &c->lock, &until);
+        poll(&p, 1, TICK_MS);
     }
-    pthread_mutex_unlock(&c->lock);
     c->absent = 0;
     tick(c);
     if (c->started && !c->absent)
-        tell(c, EVENT_STOP, 0);
+        tell(c, EVENT_STOP);
     return NULL;
 }
 
@@ -205,49 +271,59 @@ static int start_thread(struct monitor_client *c)
     return -ret;
 }
 
+static void destroy(struct monitor_client *c)
+{
+    if (c->wake >= 0)
+        close(c->wake);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+/* -errno and a sentence. */
+static int start(struct monitor_client *c, const struct monitor_client_options *opt)
+{
+    int ret = monitor_address(&c->address, opt->data_dir);
+    if (ret < 0)
+        return ret;
+    c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->wake < 0)
+        return err_set(errno, "cannot make an eventfd: %s", strerror(errno));
+    c->gap_seconds = opt->gap_seconds;
+    event_clean(c->event.prefix, sizeof(c->event.prefix), opt->prefix);
+    memcpy(c->next_prefix, c->event.prefix, sizeof(c->next_prefix));
+    c->event.about = opt->about;
+    new_id(c->event.id);
+    ret = start_thread(c);
+    return ret < 0 ? err_set(-ret, "no thread for it (%s)", strerror(-ret)) : 0;
+}
+
 struct monitor_client *monitor_client_open(const struct monitor_client_options *opt)
 {
     struct monitor_client *c = calloc(1, sizeof(*c));
-    int ret = c ? monitor_address(&c->address, opt->data_dir)
-                : err_set(ENOMEM, "no memory for what tells the monitor");
-    if (ret < 0) {
-        log_warning("monitor", "No statistics are sent: %s", err_text());
-        free(c);
+    if (!c) {
+        log_warning("monitor", "No statistics are sent: no memory for what tells the monitor");
         return NULL;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    c->wake = -1;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    c->gap_seconds = opt->gap_seconds;
-    event_clean_prefix(c->event.prefix, opt->prefix);
-    new_id(c->event.id);
-    ret = start_thread(c);
-    if (ret < 0) {
-        log_warning("monitor", "No statistics are sent: no thread for it (%s)", strerror(-ret));
-        pthread_cond_destroy(&c->wake);
-        pthread_mutex_destroy(&c->lock);
-        free(c);
-        return NULL;
-    }
-    return c;
+    if (start(c, opt) == 0)
+        return c;
+    log_warning("monitor", "No statistics are sent: %s", err_text());
+    destroy(c);
+    return NULL;
 }
 
 bool monitor_client_close(struct monitor_client *c)
 {
     if (!c)
         return false;
-    pthread_mutex_lock(&c->lock);
-    c->closing = true;
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->lock);
+    uint64_t one = 1;
+    c->closing_ns = clock_now_ns();
+    ssize_t n = write(c->wake, &one, sizeof(one));
+    CHECK(n == sizeof(one));
     pthread_join(c->thread, NULL);
     bool heard = c->heard;
-    pthread_cond_destroy(&c->wake);
-    pthread_mutex_destroy(&c->lock);
-    free(c);
+    destroy(c);
     return heard;
 }
 
@@ -256,16 +332,46 @@ bool monitor_answers(const struct monitor_client *c)
     return c && c->heard;
 }
 
+void monitor_rename(struct monitor_client *c, const char *prefix)
+{
+    char clean[EVENT_PREFIX_BYTES];
+    if (!c)
+        return;
+    event_clean(clean, sizeof(clean), prefix);
+    pthread_mutex_lock(&c->lock);
+    if (strcmp(clean, c->next_prefix) != 0) {
+        memcpy(c->next_prefix, clean, sizeof(clean));
+        if (!c->renamed) /* twice in a tick, with tasks between: they go to the last */
+            c->renamed_at = counted(c);
+        c->renamed = true;
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_release);
+}
+
 void monitor_batch(struct monitor_client *c, int samples, double loss)
 {
     if (!c)
         return;
     atomic_store_explicit(&c->loss, loss, memory_order_relaxed);
-    atomic_fetch_add_explicit(&c->samples, (uint64_t)samples, memory_order_relaxed);
+    count(&c->samples, (uint64_t)samples);
 }
 
-void monitor_task(struct monitor_client *c, int tasks)
+void monitor_task(struct monitor_client *c, int tasks, int samples, double loss)
 {
-    if (c)
-        atomic_fetch_add_explicit(&c->tasks, (uint64_t)tasks, memory_order_relaxed);
+    if (!c)
+        return;
+    atomic_store_explicit(&c->loss, loss, memory_order_relaxed);
+    count(&c->task_samples, (uint64_t)samples);
+    count(&c->tasks, (uint64_t)tasks);
+}
+
+void monitor_parts(struct monitor_client *c, const uint64_t part_ns[EVENT_PART_COUNT])
+{
+    for (int i = 0; c && i < EVENT_PART_COUNT; i++)
+        count(&c->part_ns[i], part_ns[i]);
 }

@@ -6,19 +6,23 @@
  *     struct monitor_client *c = monitor_client_open(&(struct monitor_client_options){
  *         .data_dir = "data", .prefix = "benchmark_learning-aio-host-small-1-64"});
  *     while (...)
- *         monitor_batch(c, 64, loss);          // or monitor_task(c, 1) in a worker
+ *         monitor_batch(c, 64, loss);          // or monitor_task(c, 1, 64, loss) in a worker
  *     monitor_client_close(c);
  */
 #ifndef MONITOR_CLIENT_H
 #define MONITOR_CLIENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "monitor/event.h"
 
 struct monitor_client;
 
 struct monitor_client_options {
     const char *data_dir;
-    const char *prefix; /* any text: see event_clean_prefix */
+    const char *prefix; /* any text: see event_clean */
+    struct event_about about;
     /* 0: a benchmark starts now. Else, in a worker, at its first task, and a new one at each task
      * that comes so long or longer after the one before. */
     double gap_seconds;
@@ -34,8 +38,16 @@ bool monitor_client_close(struct monitor_client *c);
 /* Whether a monitor has answered so far. */
 bool monitor_answers(const struct monitor_client *c);
 
-/* One thread calls these. They allocate nothing and enter no lock. */
+/* What is counted from now on is a benchmark of another prefix, which begins with the next task.
+ * The same prefix again: nothing happens. */
+void monitor_rename(struct monitor_client *c, const char *prefix);
+
+/* One thread calls these. They allocate nothing and enter no lock. loss: NAN where there is none;
+ * samples: of all these tasks. */
 void monitor_batch(struct monitor_client *c, int samples, double loss);
-void monitor_task(struct monitor_client *c, int tasks);
+void monitor_task(struct monitor_client *c, int tasks, int samples, double loss);
+
+/* What was spent on each part of a step, to be called before the batch or task is counted. */
+void monitor_parts(struct monitor_client *c, const uint64_t part_ns[EVENT_PART_COUNT]);
 
 #endif

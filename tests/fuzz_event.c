@@ -22,10 +22,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(e.prefix[0] != '.' && !strpbrk(e.prefix, "/\\\n\"") && !strpbrk(e.id, "/\\\n\""));
     CHECK(e.kind != EVENT_START || e.prefix[0]);
     CHECK((e.kind != EVENT_BATCH && e.kind != EVENT_TASK) || e.count > 0);
-    event_clean_prefix(prefix, e.prefix);
+    event_clean(prefix, sizeof(prefix), e.prefix);
     CHECK(!strcmp(prefix, e.prefix));
     CHECK(event_parse(&again, text, event_write(&e, text)) == 0);
     CHECK(again.kind == e.kind && again.count == e.count && !strcmp(again.id, e.id) &&
           !strcmp(again.prefix, e.prefix) && again.has_loss == (e.has_loss && isfinite(e.loss)));
+    CHECK(again.samples == e.samples && again.has_parts == e.has_parts &&
+          !memcmp(&again.about, &e.about, sizeof(e.about)));
+    event_about_prefix(&e.about, e.prefix);
     return 0;
 }

@@ -17,7 +17,7 @@
 
 static struct monitor_client *begin(const struct talk *t, const char *prefix, double gap)
 {
-    struct monitor_client_options opt = {t->dir, prefix, gap};
+    struct monitor_client_options opt = {.data_dir = t->dir, .prefix = prefix, .gap_seconds = gap};
     struct monitor_client *c = monitor_client_open(&opt);
     assert_non_null(c);
     return c;
@@ -33,7 +33,7 @@ static void test_all_arrives(void **state)
     struct monitor_client *a = begin(&t, "a", 0), *b = begin(&t, "dir/b c", 0);
     for (int i = 0; i < 1000; i++) {
         monitor_batch(a, 7, i == 999 ? (double)NAN : 1.5);
-        monitor_task(b, 1);
+        monitor_task(b, 1, 4, 2.5);
         if (i % 100 == 0)
             talk_sleep(0.02);
     }
@@ -46,7 +46,9 @@ static void test_all_arrives(void **state)
     assert_int_equal(r.samples, 0);
     assert_int_equal(r.tasks, 1000);
     monitor_batch(NULL, 1, 0);
-    monitor_task(NULL, 1);
+    monitor_task(NULL, 1, 1, 0);
+    monitor_parts(NULL, (uint64_t[EVENT_PART_COUNT]){0});
+    monitor_rename(NULL, "x");
     monitor_client_close(NULL);
     talk_end(&t);
     talk_remove(&t);
@@ -63,7 +65,7 @@ static void test_a_run_is_there_at_once(void **state)
     talk_sleep(0.4);
     assert_int_equal(talk_files(&t, "aio"), 1);
     assert_int_equal(talk_files(&t, "worker"), 0); /* no task yet */
-    monitor_task(w, 1);
+    monitor_task(w, 1, 4, 2.5);
     talk_sleep(0.4);
     assert_int_equal(talk_last(&t, "worker", 0, &rows).tasks, 1);
     monitor_client_close(c);
@@ -83,10 +85,10 @@ static void test_gap_begins_anew(void **state)
     struct monitor_client *c = begin(&t, "w", 1);
     for (int burst = 0; burst < 2; burst++) {
         for (int i = 0; i < 8; i++)
-            monitor_task(c, 1);
+            monitor_task(c, 1, 4, 2.5);
         talk_sleep(1.6);
     }
-    monitor_task(c, 1);
+    monitor_task(c, 1, 4, 2.5);
     monitor_client_close(c);
     talk_end(&t);
     assert_int_equal(talk_files(&t, "w-2"), 3);
@@ -94,6 +96,34 @@ static void test_gap_begins_anew(void **state)
     for (int i = 0; i < 3; i++)
         tasks[i] = talk_last(&t, "w-2", i, &rows).tasks;
     assert_true(tasks[0] == 8 && tasks[1] == 8 && tasks[2] == 1);
+    talk_remove(&t);
+}
+
+/* A stream of other words, without a pause: what was counted before it stays where it belongs. */
+static void test_rename(void **state)
+{
+    struct talk t;
+    int rows;
+    talk_folder(&t);
+    struct monitor_server_options opt = talk_options(&t);
+    talk_begin(&t, &opt);
+    struct monitor_client *c = begin(&t, "own", 30);
+    monitor_rename(c, "first"); /* before any task: nothing is of the old name */
+    for (int i = 0; i < 5; i++)
+        monitor_task(c, 1, 4, 2.5);
+    monitor_rename(c, "first");
+    monitor_task(c, 1, 4, 2.5);
+    talk_sleep(0.3);
+    monitor_task(c, 1, 4, 2.5);
+    monitor_rename(c, "second");
+    monitor_task(c, 2, 8, 2.5);
+    talk_sleep(0.3);
+    monitor_rename(c, "third"); /* without a task: there is no such benchmark */
+    monitor_client_close(c);
+    talk_end(&t);
+    assert_int_equal(talk_files(&t, ""), 2);
+    assert_int_equal(talk_last(&t, "first-2", 0, &rows).tasks, 7);
+    assert_int_equal(talk_last(&t, "second-2", 0, &rows).tasks, 2);
     talk_remove(&t);
 }
 
@@ -124,6 +154,9 @@ static void test_monitor_comes_and_goes(void **state)
     talk_remove(&t);
 }
 
+/* Far less than an answer is waited for while the run goes on. */
+static const double ENDS_SECONDS = 2.5;
+
 static double seconds_with(const struct talk *t)
 {
     struct monitor_client *c = begin(t, "x", 0);
@@ -142,14 +175,14 @@ static void test_nobody_answers(void **state)
     struct talk t;
     struct sockaddr_un a;
     talk_folder(&t);
-    assert_true(seconds_with(&t) < 1);
+    assert_true(seconds_with(&t) < ENDS_SECONDS);
     assert_int_equal(monitor_address(&a, t.dir), 0);
     for (int queue = 0; queue < 2; queue++) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
         assert_int_equal(listen(fd, queue ? 100 : 0), 0);
         int full = talk_connect(&t);
-        assert_true(seconds_with(&t) < 1);
+        assert_true(seconds_with(&t) < ENDS_SECONDS);
         close(full);
         close(fd);
         unlink(a.sun_path);
@@ -162,7 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_arrives),     cmocka_unit_test(test_a_run_is_there_at_once),
         cmocka_unit_test(test_gap_begins_anew), cmocka_unit_test(test_monitor_comes_and_goes),
-        cmocka_unit_test(test_nobody_answers),
+        cmocka_unit_test(test_nobody_answers),  cmocka_unit_test(test_rename),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
