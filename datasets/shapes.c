@@ -2,11 +2,8 @@
  * The embedded data set: ten kinds of figures, drawn when they are read, so that a run needs no
  * download. Figure, place, size, turn, colours, background and noise of a sample are a function of
  * (seed, split, number). It stands in for CIFAR-10 and FashionMNIST in tests, benches and first
- * runs; results on it say nothing about those.
- *
- * A figure is a signed distance, negative inside, so that its edge is smooth at any turn and size;
- * those here are exact to first order at the edge and need no square root. Loops run over RUN
- * pixels, which compilers turn into vectors.
+ * runs; results on it say nothing about those. Loops run over RUN pixels, which compilers turn into
+ * vectors.
  */
 #include <errno.h>
 #include <math.h>
@@ -14,13 +11,13 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "datasets/figures.h"
 #include "datasets/kinds.h"
 
 enum {
-    CLASSES = 10,
     TRAIN_COUNT = 50000,
     TEST_COUNT = 10000,
-    RUN = 16,           /* pixels at a time; divides 28 * 28 and 32 * 32 */
+    RUN = FIGURE_RUN,   /* pixels at a time; divides 28 * 28 and 32 * 32 */
     NOISE_COUNT = 8192, /* a plane reads h * w of them, from a place that is drawn */
     MAX_PIXELS = 32 * 32,
     WORDS = 24 /* random words of one sample */
@@ -35,112 +32,6 @@ struct shapes {
     float noise[NOISE_COUNT];           /* [-1, 1) */
     float mean[3], inverse_std[3];
 };
-
-static inline float least(float a, float b)
-{
-    return a < b ? a : b;
-}
-
-static inline float most(float a, float b)
-{
-    return a > b ? a : b;
-}
-
-/* The disc of radius r, its distance to first order, from the squared distance of its centre. */
-static inline float disc(float square, float r)
-{
-    return (square - r * r) * (0.5f / r);
-}
-
-static inline float box(float u, float v, float a, float b)
-{
-    return most(fabsf(u) - a, fabsf(v) - b);
-}
-
-static inline float circle(float u, float v)
-{
-    return disc(u * u + v * v, 0.75f);
-}
-
-static inline float square(float u, float v)
-{
-    return box(u, v, 0.68f, 0.68f);
-}
-
-static inline float triangle(float u, float v)
-{
-    return most(v - 0.45f, 0.8660254f * fabsf(u) - 0.5f * v - 0.45f);
-}
-
-static inline float cross(float u, float v)
-{
-    return least(box(u, v, 0.9f, 0.25f), box(u, v, 0.25f, 0.9f));
-}
-
-static inline float ring(float u, float v)
-{
-    return fabsf(disc(u * u + v * v, 0.65f)) - 0.16f;
-}
-
-/* Five half planes: inside the star a point may be outside one of them. */
-static inline float star(float u, float v)
-{
-    static const float cosine[5] = {0.0f, 0.95105652f, 0.58778525f, -0.58778525f, -0.95105652f};
-    static const float sine[5] = {1.0f, 0.30901699f, -0.80901699f, -0.80901699f, 0.30901699f};
-    float first = -8.0f, second = -8.0f;
-    for (int i = 0; i < 5; i++) {
-        float d = u * cosine[i] + v * sine[i];
-        second = most(second, least(first, d));
-        first = most(first, d);
-    }
-    return second - 0.31f;
-}
-
-static inline float bar(float u, float v)
-{
-    return box(u, v, 0.9f, 0.22f);
-}
-
-static inline float crescent(float u, float v)
-{
-    float w = u - 0.42f;
-    return most(disc(u * u + v * v, 0.8f), -disc(w * w + v * v, 0.62f));
-}
-
-static inline float frame(float u, float v)
-{
-    return fabsf(box(u, v, 0.62f, 0.62f)) - 0.15f;
-}
-
-static inline float dots(float u, float v)
-{
-    float w = fabsf(u) - 0.5f;
-    return disc(w * w + v * v, 0.32f);
-}
-
-#define FIGURE(name)                                                                            \
-    static void name##_run(float *restrict d, const float *restrict u, const float *restrict v) \
-    {                                                                                           \
-        for (int i = 0; i < RUN; i++)                                                           \
-            d[i] = name(u[i], v[i]);                                                            \
-    }
-FIGURE(circle)
-FIGURE(square)
-FIGURE(triangle)
-FIGURE(cross)
-FIGURE(ring)
-FIGURE(star)
-FIGURE(bar)
-FIGURE(crescent)
-FIGURE(frame)
-FIGURE(dots)
-
-static void (*const figure[CLASSES])(float *restrict d, const float *restrict u,
-                                     const float *restrict v) = {
-    circle_run, square_run, triangle_run, cross_run, ring_run,
-    star_run,   bar_run,    crescent_run, frame_run, dots_run};
-static const char *const figure_name[CLASSES] = {"circle", "square", "triangle", "cross", "ring",
-                                                 "star",   "bar",    "crescent", "frame", "dots"};
 
 /* What is drawn of a sample, from its random words. */
 struct sketch {
@@ -165,7 +56,7 @@ static void draw_sketch(struct sketch *k, const struct shapes *s, uint32_t numbe
     for (uint64_t b = 0; b < WORDS / 4; b++)
         rng_block(&r, (uint64_t)number * (WORDS / 4) + b, word + 4 * b);
 
-    k->label = (int)((uint64_t)word[0] * CLASSES >> 32);
+    k->label = (int)((uint64_t)word[0] * FIGURES >> 32);
     float size = between(word[1], 0.55f, 0.8f), turn = between(word[2], -0.45f, 0.45f);
     float reach = 0.9f - size; /* most of the figure stays in the picture */
     float cx = between(word[3], -reach, reach), cy = between(word[4], -reach, reach);
@@ -198,9 +89,9 @@ static void draw_run(const struct shapes *s, const struct sketch *k, size_t at, 
         u[i] = k->ux * x[i] + k->uy * y[i] + k->u0;
         v[i] = k->vx * x[i] + k->vy * y[i] + k->v0;
     }
-    figure[k->label](cover, u, v);
+    figure_distance[k->label](cover, u, v);
     for (int i = 0; i < RUN; i++)
-        cover[i] = least(most(0.5f - cover[i] * k->pixels, 0.0f), 1.0f);
+        cover[i] = figure_cover(cover[i] * k->pixels);
     for (int c = 0; c < s->ds.c; c++, out += s->pixels) {
         const float *restrict noise = s->noise + k->noise_at[c] + at;
         float ground = k->ground[c], colour = k->colour[c];
@@ -244,7 +135,7 @@ static int shapes_open(const struct dataset_kind *kind, const struct dataset_wan
         return err_set(ENOMEM, "no memory for the data set shapes");
     s->ds = (struct dataset){.ops = &ops,
                              .count = want->split == DATASET_TRAIN ? TRAIN_COUNT : TEST_COUNT,
-                             .classes = CLASSES,
+                             .classes = FIGURES,
                              .c = want->c,
                              .h = want->h,
                              .w = want->w,
