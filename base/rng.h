@@ -14,7 +14,15 @@
 
 #include "base/inline.h"
 
-enum rng_purpose { RNG_WEIGHTS, RNG_DROPOUT, RNG_SHUFFLE, RNG_SHAPES, RNG_TEST, RNG_PURPOSE_COUNT };
+enum rng_purpose {
+    RNG_WEIGHTS,
+    RNG_DROPOUT,
+    RNG_SHUFFLE,
+    RNG_SHAPES,
+    RNG_TEST,
+    RNG_SCENE,
+    RNG_PURPOSE_COUNT
+};
 
 struct rng {
     uint32_t key[2];    /* the seed */
