@@ -60,6 +60,9 @@ int yolov3_tiny_build(struct model *m, const struct model_options *opt);
 /* A model from a .cfg file: sections net, convolutional, maxpool, upsample, route, shortcut, yolo.
  * What the file holds and should not is -EBADMSG and a sentence with file and line. */
 int darknet_cfg_open(struct model **m, const char *path, const struct model_options *opt);
+/* The same of the text of one, in memory. */
+int darknet_cfg_open_text(struct model **m, const char *name, const char *text, size_t bytes,
+                          const struct model_options *opt);
 
 /* -EINVAL and a sentence where an option is set that darknet's models do not have. */
 int darknet_check_options(const char *name, const struct model_options *opt);

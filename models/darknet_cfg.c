@@ -142,6 +142,12 @@ int cfg_open(struct cfg *c, const char *path)
     return ret < 0 ? ret : split(c);
 }
 
+int cfg_open_text(struct cfg *c, const char *path, const char *text, size_t bytes)
+{
+    *c = (struct cfg){.path = path, .text = strndup(text, bytes)};
+    return c->text ? split(c) : err_set(ENOMEM, "no memory to read %s", path);
+}
+
 void cfg_close(struct cfg *c)
 {
     free(c->option);

@@ -42,6 +42,8 @@ struct cfg {
  * has an option before the first section or a line that is neither; the file's own error. May be
  * followed by close after failing. */
 int cfg_open(struct cfg *c, const char *path);
+/* The same of a text in memory, which is copied; `path` is for the sentences. */
+int cfg_open_text(struct cfg *c, const char *path, const char *text, size_t bytes);
 void cfg_close(struct cfg *c);
 
 /* "path:line: ..." as the sentence; -EBADMSG. */

@@ -328,7 +328,9 @@ static int build(struct reading *r, struct model **m)
     return model_finish(*m);
 }
 
-int darknet_cfg_open(struct model **m, const char *path, const struct model_options *opt)
+/* text NULL: of the file. */
+static int open_cfg(struct model **m, const char *path, const char *text, size_t bytes,
+                    const struct model_options *opt)
 {
     int ret = darknet_check_options(path, opt);
     if (ret < 0)
@@ -338,7 +340,7 @@ int darknet_cfg_open(struct model **m, const char *path, const struct model_opti
         return err_set(ENOMEM, "no memory to read %s", path);
     *m = NULL;
     r->opt = opt;
-    ret = cfg_open(&r->cfg, path);
+    ret = text ? cfg_open_text(&r->cfg, path, text, bytes) : cfg_open(&r->cfg, path);
     if (ret == 0)
         ret = build(r, m);
     if (ret < 0) {
@@ -348,4 +350,15 @@ int darknet_cfg_open(struct model **m, const char *path, const struct model_opti
     cfg_close(&r->cfg);
     free(r);
     return ret;
+}
+
+int darknet_cfg_open(struct model **m, const char *path, const struct model_options *opt)
+{
+    return open_cfg(m, path, NULL, 0, opt);
+}
+
+int darknet_cfg_open_text(struct model **m, const char *name, const char *text, size_t bytes,
+                          const struct model_options *opt)
+{
+    return open_cfg(m, name, text, bytes, opt);
 }

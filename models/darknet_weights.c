@@ -89,12 +89,20 @@ static int layers_of(const struct model *m, const char *path)
 struct input {
     const char *path;
     int fd;
+    const char *file; /* in memory; NULL: read from fd */
+    uint64_t bytes;
     void *block; /* where a device's memory is out of reach */
 };
 
 static int read_at(const struct input *in, uint64_t offset, void *data, size_t bytes)
 {
     char *to = data;
+    if (in->file && offset + bytes <= in->bytes) {
+        memcpy(data, in->file + offset, bytes);
+        return 0;
+    }
+    if (in->file)
+        return err_set(EINVAL, "%s is cut short: it ends at byte %" PRIu64, in->path, in->bytes);
     while (bytes > 0) {
         ssize_t n = pread(in->fd, to, bytes, (off_t)offset);
         if (n < 0 && errno == EINTR)
@@ -113,12 +121,7 @@ static int read_at(const struct input *in, uint64_t offset, void *data, size_t b
 /* Bytes of the header; *have: bytes behind it. */
 static int read_header(const struct input *in, uint64_t *header, uint64_t *have)
 {
-    struct stat sb;
     int32_t version[VERSION_INTS];
-    if (fstat(in->fd, &sb) < 0)
-        return err_set(errno, "cannot read %s: %s", in->path, strerror(errno));
-    if (!S_ISREG(sb.st_mode))
-        return err_set(EINVAL, "cannot read %s: a .weights file was wanted, it is none", in->path);
     int ret = read_at(in, 0, version, sizeof(version));
     if (ret < 0)
         return ret;
@@ -126,10 +129,11 @@ static int read_header(const struct input *in, uint64_t *header, uint64_t *have)
     int64_t number = (int64_t)version[0] * 10 + version[1];
     bool wide = number >= 2 && version[0] < 1000 && version[1] < 1000;
     *header = sizeof(version) + (wide ? sizeof(uint64_t) : sizeof(uint32_t));
-    if ((uint64_t)sb.st_size < *header)
-        return err_set(EINVAL, "%s is cut short: it has %lld bytes, its header alone has %" PRIu64,
-                       in->path, (long long)sb.st_size, *header);
-    *have = (uint64_t)sb.st_size - *header;
+    if (in->bytes < *header)
+        return err_set(EINVAL,
+                       "%s is cut short: it has %" PRIu64 " bytes, its header alone has %" PRIu64,
+                       in->path, in->bytes, *header);
+    *have = in->bytes - *header;
     return 0;
 }
 
@@ -187,28 +191,54 @@ static int load_layers(const struct model *m, const struct input *in, int layers
     return 0;
 }
 
+static int load(struct model *m, struct input *in, int layers)
+{
+    uint64_t header = 0, have = 0;
+    in->block = malloc(BLOCK_BYTES);
+    int ret = in->block ? 0 : err_set(ENOMEM, "no memory to read %s", in->path);
+    if (ret == 0)
+        ret = read_header(in, &header, &have);
+    if (ret == 0)
+        ret = check_size(m, in->path, layers, have);
+    if (ret == 0)
+        ret = load_layers(m, in, layers, header);
+    m->origin = ORIGIN_DARKNET;
+    free(in->block);
+    return ret;
+}
+
+/* Its size is known from here on. */
+static int check_file(struct input *in)
+{
+    struct stat sb;
+    if (fstat(in->fd, &sb) < 0)
+        return err_set(errno, "cannot read %s: %s", in->path, strerror(errno));
+    if (!S_ISREG(sb.st_mode))
+        return err_set(EINVAL, "cannot read %s: a .weights file was wanted, it is none", in->path);
+    in->bytes = (uint64_t)sb.st_size;
+    return 0;
+}
+
 int darknet_weights_load(struct model *m, const char *path)
 {
     struct input in = {.path = path};
-    uint64_t header = 0, have = 0;
     int layers = layers_of(m, path);
     if (layers < 0)
         return layers;
     in.fd = open(path, O_RDONLY | O_CLOEXEC);
     if (in.fd < 0)
         return err_set(errno, "cannot open %s: %s", path, strerror(errno));
-    in.block = malloc(BLOCK_BYTES);
-    int ret = in.block ? 0 : err_set(ENOMEM, "no memory to read %s", path);
+    int ret = check_file(&in);
     if (ret == 0)
-        ret = read_header(&in, &header, &have);
-    if (ret == 0)
-        ret = check_size(m, path, layers, have);
-    if (ret == 0)
-        ret = load_layers(m, &in, layers, header);
-    m->origin = ORIGIN_DARKNET;
-    free(in.block);
+        ret = load(m, &in, layers);
     close(in.fd);
     return ret;
+}
+
+int darknet_weights_load_bytes(struct model *m, const char *name, const void *file, size_t bytes)
+{
+    struct input in = {.path = name, .fd = -1, .file = file, .bytes = bytes};
+    return load(m, &in, m->nlayer);
 }
 
 static int save_param(const struct model *m, const struct file_out *out, const struct param *p,

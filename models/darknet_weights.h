@@ -20,6 +20,9 @@ int darknet_weights_cutoff(const char *path);
  * is not exactly what the model's layers need: -EINVAL and a sentence. */
 int darknet_weights_load(struct model *m, const char *path);
 
+/* The same of such a file of all layers in memory; `name` is for the sentences. */
+int darknet_weights_load_bytes(struct model *m, const char *name, const void *file, size_t bytes);
+
 /* The slice must hold all layers that the file is to hold. */
 int darknet_weights_save(const struct model *m, const char *path);
 

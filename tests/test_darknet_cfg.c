@@ -96,6 +96,26 @@ static void test_every_section(void **state)
     model_close(m);
 }
 
+/* The same model from a text in memory, which need not end with a 0; its sentences have its name. */
+static void test_in_memory(void **state)
+{
+    struct model_options opt = model_options_default();
+    struct model *m, *file;
+    char text[sizeof(every)];
+    memcpy(text, every, sizeof(every) - 1);
+    text[sizeof(every) - 1] = '9';
+    assert_ok(open_text(&file, every));
+    assert_ok(darknet_cfg_open_text(&m, file->name, text, sizeof(every) - 1, &opt));
+    assert_string_equal(m->name, file->name);
+    assert_int_equal(m->nlayer, file->nlayer);
+    assert_true(model_hash(m) == model_hash(file));
+    model_close(m);
+    model_close(file);
+    assert_refused(darknet_cfg_open_text(&m, "none", text, 40, &opt), EBADMSG, "none:1",
+                   "begins with");
+    assert_null(m);
+}
+
 /* darknet's defaults; no heads: the output is the last layer's. */
 static void test_defaults(void **state)
 {
@@ -366,11 +386,16 @@ static int remove_path(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_section),  cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_bad_sections),   cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_bad_references), cmocka_unit_test(test_absurd_sizes),
-        cmocka_unit_test(test_bad_files),      cmocka_unit_test(test_built_in),
-        cmocka_unit_test(test_cuts_tiny),      YOLOV3_TESTS};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_section),
+                                       cmocka_unit_test(test_defaults),
+                                       cmocka_unit_test(test_bad_sections),
+                                       cmocka_unit_test(test_bad_values),
+                                       cmocka_unit_test(test_bad_references),
+                                       cmocka_unit_test(test_absurd_sizes),
+                                       cmocka_unit_test(test_bad_files),
+                                       cmocka_unit_test(test_built_in),
+                                       cmocka_unit_test(test_cuts_tiny),
+                                       cmocka_unit_test(test_in_memory),
+                                       YOLOV3_TESTS};
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

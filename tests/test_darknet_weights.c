@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "models/darknet_weights.h"
 #include "models/pass.h"
 #include "models/weights.h"
 #include "tests/check.h"
@@ -111,6 +112,31 @@ static void test_layout(void **state)
             assert_layers(m, m->from, m->to);
             model_close(m);
         }
+}
+
+/* The same from memory, at an odd address; one byte less or more is refused. */
+static void test_in_memory(void **state)
+{
+    static char bytes[1 + HEADER + FLOATS * sizeof(float) + 1];
+    write_file(in_folder("a.weights"), new_version, HEADER, FLOATS, 0);
+    FILE *f = fopen(in_folder("a.weights"), "r");
+    size_t n = fread(bytes + 1, 1, sizeof(bytes) - 1, f);
+    fclose(f);
+    assert_int_equal(n, HEADER + FLOATS * sizeof(float));
+    struct model *m = opened(0, 4), *part = opened(2, 3);
+    assert_ok(darknet_weights_load_bytes(m, "here", bytes + 1, n));
+    assert_layers(m, 0, 4);
+    assert_ok(darknet_weights_load_bytes(part, "here", bytes + 1, n));
+    assert_layers(part, 2, 3);
+    assert_refused(darknet_weights_load_bytes(m, "here", bytes + 1, n - 1), EINVAL, "here",
+                   "fewer");
+    assert_refused(darknet_weights_load_bytes(m, "here", bytes + 1, n + 1), EINVAL, "here", "more");
+    assert_refused(darknet_weights_load_bytes(m, "here", bytes + 1, 7), EINVAL, "here",
+                   "cut short");
+    assert_refused(darknet_weights_load_bytes(m, "here", bytes + 1, HEADER - 1), EINVAL, "here",
+                   "cut short");
+    model_close(m);
+    model_close(part);
 }
 
 static void test_versions(void **state)
@@ -316,7 +342,7 @@ int main(void)
         cmocka_unit_test(test_layout),       cmocka_unit_test(test_versions),
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_cutoff),
         cmocka_unit_test(test_wrong_sizes),  cmocka_unit_test(test_origin),
-        cmocka_unit_test(test_loaded_again),
+        cmocka_unit_test(test_loaded_again), cmocka_unit_test(test_in_memory),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
