@@ -7,9 +7,10 @@
 #include "kernels/cpu/gemm.h"
 
 enum {
-    MC = 120,               /* rows of a block: its KC columns of A stay in L2 */
-    NC = 512,               /* columns of a block whose C is summed in place */
+    MC = 240,               /* rows of a block: its KC columns of A stay in L2 */
+    NC = 1024,              /* columns of a block whose C is summed in place */
     NC_SCRATCH = 256,       /* and of one summed in scratch, which shares L2 with A */
+    LINE = 16,              /* floats of a cache line */
     PACK_FLOATS = 32 << 10, /* what one packing job copies, about */
     JOBS_A_THREAD = 6,      /* wanted, so that a thread that comes late costs little */
     JOB_FLOPS = 1 << 20,    /* but smaller jobs do not pay for their start */
@@ -71,6 +72,18 @@ size_t CPU(gemm_bytes)(const struct gemm *g)
 }
 
 /*
+ * A tile's rows of C are wanted in L1 when its sum is done, and of the next panel of B each tile
+ * asks for its share into L2: else the first tile of a panel waits for all of it.
+ */
+static inline void ask_ahead(const float *c, ptrdiff_t ldc, int rows, const float *b, int lines)
+{
+    for (int y = 0; y < rows; y++)
+        __builtin_prefetch(c + y * ldc, 1, 3);
+    for (int u = 0; u < lines; u++)
+        __builtin_prefetch(b + u * LINE, 0, 2);
+}
+
+/*
  * c (mm, nn), rows ldc apart, = or += alpha * A's rows from i0 * packed B. pad: c's rows have room
  * for whole vectors.
  */
@@ -95,10 +108,14 @@ static void multiply(const struct run *r, int item, int p0, int kc, const float 
     }
     for (int j = 0; j < nn; j += NR) {
         int have = gemm_min(NR, nn - j), nv = (have + VL - 1) / VL;
+        const float *next = b + kc * nv * VL;
+        int lines = kc * nv * VL / LINE / (mm / MR + 1) + 1;
         for (int i = 0; i < mm; i += MR) {
             int rows = gemm_min(MR, mm - i);
             tile_fn *tile = CPU(gemm_tile)[rows - 1][nv - 1];
             float *to = c + i * ldc + j;
+            ask_ahead(to, ldc, rows, next, lines);
+            next += lines * LINE;
             if (pad || have == nv * VL) {
                 tile(kc, base + i, idx, b, to, ldc, g->alpha, add);
                 continue;
