@@ -1,49 +1,13 @@
 /* IEEE half precision and back, bit for bit what the reference gives: by the CPU's own
  * instruction or in integers. */
-#include <string.h>
-
 #include "kernels/cpu/ranges.h"
+#include "kernels/half.h"
 
 #if defined(__F16C__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
 #endif
-
-static inline uint16_t half_from(float x)
-{
-    uint32_t bits, half_unit;
-    memcpy(&bits, &x, sizeof(bits));
-    uint32_t size = bits & 0x7fffffffu, sign = bits >> 16 & 0x8000u;
-    /* Normal: rebias the exponent, round to even; the carry may reach infinity, as it should. */
-    uint32_t normal = (size + 0xfffu + (size >> 13 & 1) - (112u << 23)) >> 13;
-    /* Subnormal: added to 1/2 the unit in the last place is a half's 2^-24, so the addition
-     * rounds. */
-    float shifted;
-    memcpy(&shifted, &size, sizeof(shifted));
-    shifted = shifted + 0.5f;
-    memcpy(&half_unit, &shifted, sizeof(half_unit));
-    uint32_t small = half_unit - 0x3f000000u;
-    uint32_t nan = 0x7e00u | (size >> 13 & 0x3ffu);
-    uint32_t h = size < 0x38800000u ? small : normal;
-    h = size >= 0x47800000u ? 0x7c00u : h;
-    h = size > 0x7f800000u ? nan : h;
-    return (uint16_t)(sign | h);
-}
-
-static inline float float_from(uint16_t h)
-{
-    uint32_t size = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16, bits;
-    float x;
-    memcpy(&x, &size, sizeof(x));
-    x *= 0x1p112f; /* rebias; exact for subnormals too */
-    memcpy(&bits, &x, sizeof(bits));
-    bits = size >= 0x7c00u << 13 ? size | 0x7f800000u : bits;
-    bits = size > 0x7c00u << 13 ? bits | 0x00400000u : bits;
-    bits |= sign;
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
 
 struct convert {
     void *out;
@@ -83,7 +47,7 @@ static void to_float(const void *arg, size_t from, size_t to)
         vst1q_f32(out + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(inp + i))));
 #endif
     for (; i < to; i++)
-        out[i] = float_from(inp[i]);
+        out[i] = half_to_float(inp[i]);
 }
 
 void CPU(f32_to_f16)(struct device *d, uint16_t *out, const float *inp, size_t n)
