@@ -9,12 +9,15 @@
 
 #include "kernels/device.h"
 
+enum { CUDA_SCRATCH = 64 << 10 };
+
 struct device_cuda {
     struct device dev; /* first */
     int ordinal;
     cudaStream_t stream; /* the one queue of this device's work */
     int integrated;      /* GPU and CPU share their memory (Jetson) */
     int sm_count;
+    void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
     cudaError_t error;  /* the first error of anything queued, sticky; cudaSuccess */
     const char *failed; /* the call that reported it */
 };
