@@ -1,12 +1,15 @@
-# sparse-engine: `make help` lists what there is. Modes (release, asan, ubsan, tsan) build side by
-# side under build/. Source files are found by folder: a new file, test or bench needs no line here.
+# sparse-engine: `make help` lists what there is. Modes (release, asan, ubsan, tsan, and emu: an
+# emulated GPU, for tests) build side by side under build/. Source files are found by folder: a new file, test or bench needs no line here.
 
 MODE ?= release
-ifeq ($(filter release asan ubsan tsan fuzz,$(MODE)),)
-$(error MODE=$(MODE): the modes are release, asan, ubsan and tsan)
+ifeq ($(filter release asan ubsan tsan emu fuzz,$(MODE)),)
+$(error MODE=$(MODE): the modes are release, asan, ubsan, tsan and emu)
 endif
 ifeq ($(origin CC),default)
 CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(patsubst %gcc,%g++,$(CC)))
 endif
 Q := $(if $(V),,@)
 BUILD ?= build
@@ -19,7 +22,7 @@ CC_VERSION := $(shell $(CC) --version 2>/dev/null | head -n 1)
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 ISAS_x86_64 := plain avx2 avx512
 ISAS_aarch64 := plain neon
-ISAS := $(or $(ISAS_$(ARCH)),plain)
+ISAS := $(if $(filter emu,$(MODE)),plain,$(or $(ISAS_$(ARCH)),plain))
 ISA_FLAGS_avx2 := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c \
 	-mprefer-vector-width=512
@@ -28,7 +31,30 @@ ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf1
 # with URING=0, the poll transport alone is built.
 HAVE_LIBURING := $(if $(filter 0,$(URING)),0,$(shell scripts/have_liburing.sh $(CC) && echo 1 || echo 0))
 
+# CUDA: release builds hold it where nvcc is, in PATH or under /usr/local/cuda, or NVCC; not with
+# CUDA=0. MODE=emu compiles the same sources with g++ against the emulated GPU of tests/emu.
+NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
+HAVE_CUDA := $(strip $(if $(filter 0,$(CUDA)),,$(if $(filter release,$(MODE)),$(if $(NVCC),nvcc), \
+	$(filter emu,$(MODE)))))
+ifeq ($(HAVE_CUDA),nvcc)
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDART := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a \
+	$(CUDA_HOME)/targets/*/lib/libcudart_static.a /usr/lib/*/libcudart_static.a))
+CUDA_CODE := $(shell scripts/cuda_flags.sh $(NVCC) '$(CUDA_ARCHS)')
+ifeq ($(CUDA_CODE),)
+$(error nvcc cannot be used: see above, or build with CUDA=0)
+endif
+NVCCFLAGS := -std=c++14 -O3 -g -lineinfo $(CUDA_CODE) -Xcompiler -fPIE,-Wall,-Wextra \
+	-Xcompiler -fno-exceptions,-fno-rtti,-fno-threadsafe-statics,-Wno-unused-parameter $(if $(WERROR),-Werror all-warnings)
+CUDA_INCLUDE := -isystem $(CUDA_HOME)/include
+CUDA_LIBS := $(CUDART) -lrt
+else ifeq ($(HAVE_CUDA),emu)
+CUDA_INCLUDE := -Itests/emu -DEMULATED -DPLAIN_ONLY
+CUDA_LIBS := -lstdc++
+endif
+
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_emu := $(SAN_asan)
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_tsan := -fsanitize=thread
 SAN_fuzz := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
@@ -38,13 +64,13 @@ SAN_WARNINGS := $(if $(SAN),$(if $(findstring clang,$(CC_VERSION)),-Wno-pass-fai
 	-Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-overflow))
 HARDEN := -fPIE -fstack-protector-strong $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 
-CPPFLAGS += -I. -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"' \
+CPPFLAGS += -I. $(CUDA_INCLUDE) -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"' \
 	-DHAVE_LIBURING=$(HAVE_LIBURING) $(if $(SAN),-DSANITIZED)
 CFLAGS += -std=gnu11 -g $(if $(SAN),-O1,-O2) -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter $(SAN_WARNINGS) \
 	$(if $(WERROR),-Werror) -ffile-prefix-map=$(CURDIR)=. $(HARDEN) -pthread $(SAN)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -pthread $(SAN)
-LDLIBS += $(if $(filter 1,$(HAVE_LIBURING)),-luring) -ljansson -ljpeg -lpng -lz -ldl -lm
+LDLIBS += $(if $(filter 1,$(HAVE_LIBURING)),-luring) -ljansson -ljpeg -lpng -lz $(CUDA_LIBS) -ldl -lm
 
 # ---- files ----
 
@@ -56,15 +82,23 @@ CPU_ONCE := kernels/cpu/pool.c kernels/cpu/device_cpu.c
 CPU_ISA := $(filter-out $(CPU_ONCE),$(wildcard kernels/cpu/*.c))
 SRC := $(wildcard base/*.c kernels/*.c kernels/ref/*.c layers/*.c models/*.c datasets/*.c net/*.c \
 	monitor/*.c engine/*.c) $(CPU_ONCE)
-OBJ := $(SRC:%.c=$(OUT)/%.o) $(foreach i,$(ISAS),$(CPU_ISA:%.c=$(OUT)/$(i)/%.o))
+# kernels/cuda: no_cuda.c in a build without CUDA, else all the others.
+NO_CUDA := kernels/cuda/no_cuda.c
+CUDA_SRC := $(if $(HAVE_CUDA),$(filter-out $(NO_CUDA),$(wildcard kernels/cuda/*.c)),$(NO_CUDA))
+CUDA_OBJ := $(CUDA_SRC:%.c=$(OUT)/%.o) $(if $(HAVE_CUDA), \
+	$(patsubst %.cu,$(OUT)/%.cu.o,$(wildcard kernels/cuda/*.cu)))
+EMU_OBJ := $(if $(filter emu,$(HAVE_CUDA)), \
+	$(patsubst %.cpp,$(OUT)/%.o,$(wildcard tests/emu/*.cpp)))
+OBJ := $(SRC:%.c=$(OUT)/%.o) $(CUDA_OBJ) $(EMU_OBJ) $(foreach i,$(ISAS),$(CPU_ISA:%.c=$(OUT)/$(i)/%.o))
 LIB_OBJ := $(filter-out $(OUT)/engine/main.o,$(OBJ))
 TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(if $(filter tsan,$(MODE)), \
-	$(shell scripts/thread_tests.sh),$(wildcard tests/test_*.c)))
+	$(shell scripts/thread_tests.sh),$(if $(filter emu,$(MODE)),$(shell scripts/gpu_tests.sh), \
+	$(wildcard tests/test_*.c))))
 BENCHES := $(patsubst bench/%.c,$(OUT)/bench/%,$(wildcard bench/bench_*.c))
 FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz_*.c))
 # Files beside tests/test_*.c and tests/fuzz_*.c are what several of them share.
 TEST_SHARED := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/test_%.c tests/fuzz_%.c, \
-	$(wildcard tests/*.c)))
+	$(wildcard tests/*.c))) $(if $(HAVE_CUDA),$(OUT)/tests/check_waiting.o)
 
 # A target for users runs make again with all cores, unless -j was given.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
@@ -267,7 +301,7 @@ $(OUT)/libsparse.a: $(LIB_OBJ)
 # Changed flags or another compiler rebuild; an unchanged file keeps its time.
 $(OUT)/flags: force
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CC_VERSION) $(CPPFLAGS) $(CFLAGS))' >$@.new
+	@printf '%s\n' '$(subst ','\'',$(CC_VERSION) $(CPPFLAGS) $(CFLAGS) $(NVCCFLAGS))' >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 .PHONY: force
 force:
@@ -285,6 +319,31 @@ $(OUT)/$(1)/kernels/cpu/%.o: kernels/cpu/%.c $(OUT)/flags
 		-fno-math-errno -fno-trapping-math -DISA=$(1) -DISA_$(1) $$(ISA_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+# C++ is for tests alone.
+CXXFLAGS += -std=c++14 -g -O1 -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-unknown-pragmas \
+	$(if $(WERROR),-Werror) -fno-exceptions -fno-rtti -ffp-contract=off $(HARDEN) -pthread $(SAN)
+$(OUT)/tests/%.o: tests/%.cpp $(OUT)/flags
+	@mkdir -p $(@D)
+	@echo "  CXX   $<"
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -DEMU_UNIT=none -MMD -MP -c -o $@ $<
+
+# Kernels whose bits are the CPU's: a * b + c stays two roundings.
+NO_FMAD := fill dropout
+ifeq ($(HAVE_CUDA),nvcc)
+$(NO_FMAD:%=$(OUT)/kernels/cuda/%.cu.o): NVCCFLAGS += -fmad=false
+$(OUT)/%.cu.o: %.cu $(OUT)/flags
+	@mkdir -p $(@D)
+	@echo "  NVCC  $<"
+	$(Q)$(NVCC) $(NVCCFLAGS) -I. -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
+else
+$(OUT)/%.cu.o: %.cu $(OUT)/flags
+	@mkdir -p $(@D)
+	@echo "  EMU   $<"
+	$(Q)$(CXX) -x c++ $(CPPFLAGS) $(CXXFLAGS) -DEMU_UNIT=$(basename $(notdir $<)) \
+		$(if $(findstring clang,$(CC_VERSION)),,-fsanitize-sections='emu_shared_*') \
+		-MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
+endif
 
 $(OUT)/kernels/ref/%.o: CFLAGS += -ffp-contract=off
 $(OUT)/%.o: %.c $(OUT)/flags

@@ -55,6 +55,13 @@ int device_cpu_threads(const struct device *d);
 /* The names that device_cpu_open takes here, best first, NULL-terminated. */
 const char *const *device_cpu_isas(void);
 
+/*
+ * Opens GPU `ordinal`, 0 .. count - 1. -ENODEV and a sentence that says why where there is none: no
+ * driver, too old a driver, no GPU, a build without CUDA.
+ */
+int device_cuda_open(struct device **out, int ordinal);
+int device_cuda_count(int *count); /* 0, or -ENODEV, the same sentence, and a count of 0 */
+
 static inline int device_sync(struct device *d)
 {
     return d->ops->sync(d);

@@ -17,7 +17,8 @@ done
 
 out=build/aarch64
 mapfile -t objects < <(
-    for source in base/*.c kernels/*.c kernels/ref/*.c kernels/cpu/{pool,device_cpu}.c; do
+    for source in base/*.c kernels/*.c kernels/ref/*.c kernels/cpu/{pool,device_cpu}.c \
+        kernels/cuda/no_cuda.c tests/check_cuda.c; do
         echo "$out/${source%.c}.o"
     done
     for source in kernels/cpu/*.c; do
@@ -26,7 +27,7 @@ mapfile -t objects < <(
         echo "$out/neon/${source%.c}.o"
     done
 )
-make -s -j"$(nproc)" ARCH=aarch64 CC="$cc" OUT="$out" WERROR=1 "${objects[@]}"
+make -s CUDA=0 -j"$(nproc)" ARCH=aarch64 CC="$cc" OUT="$out" WERROR=1 "${objects[@]}"
 
 for name in "${tests[@]}"; do
     program=$out/tests/test_$name

@@ -20,6 +20,7 @@
 #include "base/rng.h"
 #include "kernels/device.h"
 #include "kernels/kernels.h"
+#include "tests/check_cuda.h"
 
 enum { GUARD_BYTES = 256, GUARD_BYTE = 0x5a, POISON_BYTE = 0xff }; /* four poison bytes are a NaN */
 
@@ -31,8 +32,7 @@ struct guard_head {
 /* bytes of poison, `offset` bytes past a 64-byte boundary, guard words on both sides. */
 static inline void *guarded_at(size_t bytes, size_t offset)
 {
-    char *block = aligned_alloc(64, ((size_t)2 * GUARD_BYTES + bytes + offset + 127) / 64 * 64);
-    CHECK(block);
+    char *block = check_alloc((size_t)2 * GUARD_BYTES + bytes + offset);
     char *p = block + GUARD_BYTES + offset;
     memset(block, GUARD_BYTE, GUARD_BYTES + offset);
     memset(p, POISON_BYTE, bytes);
@@ -80,7 +80,9 @@ static inline void guarded_check(const void *p, const char *what)
 static inline void guarded_free_at(void *p, size_t offset)
 {
     guarded_check_at(p, offset, "guard");
-    free((char *)p - offset - GUARD_BYTES);
+    struct guard_head head;
+    memcpy(&head, (char *)p - offset - GUARD_BYTES, sizeof(head));
+    check_free(head.block, (size_t)2 * GUARD_BYTES + head.bytes + offset);
 }
 
 static inline void guarded_free(void *p)
@@ -166,10 +168,29 @@ static inline struct device *check_device(const char *isa, int threads)
     return d;
 }
 
-/* Calls fn(device, reference device) for each instruction set of this machine but the reference. */
+/* Another device like d, with so many threads; a GPU is its own. check_close gives it back. */
+static inline struct device *check_like(struct device *d, int threads)
+{
+    return d == check_cuda() ? d : check_device(device_cpu_isa(d), threads);
+}
+
+static inline void check_close(struct device *d)
+{
+    if (d != check_cuda())
+        device_close(d);
+}
+
+/*
+ * Calls fn(device, reference device) for each instruction set of this machine but the reference,
+ * and for a GPU. fn's arrays must be guarded ones, which both can reach. MODE=emu runs the GPU's
+ * alone: MODE=asan has the others.
+ */
 static inline void check_each_isa(void (*fn)(struct device *d, struct device *ref), int threads)
 {
     struct device *ref = check_device("reference", 1);
+    if (check_cuda())
+        fn(check_cuda(), ref);
+#ifndef EMULATED
     for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
         if (strcmp(*isa, "reference") == 0)
             continue;
@@ -177,6 +198,7 @@ static inline void check_each_isa(void (*fn)(struct device *d, struct device *re
         fn(d, ref);
         device_close(d);
     }
+#endif
     device_close(ref);
 }
 

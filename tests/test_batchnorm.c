@@ -157,7 +157,7 @@ static void same_bits(struct device *d, struct device *ref)
     float *b = random_floats(C5, 3, -1, 1), *m = random_floats(C5, 4, -1, 1);
     float *v = random_floats(C5, 5, 0.5f, 2), *fused = guarded_floats(ALL),
           *plain = guarded_floats(ALL);
-    struct device *one = check_device(device_cpu_isa(d), 1);
+    struct device *one = check_like(d, 1);
     for (int act = 0; act < ACT_COUNT; act++) {
         d->kernels->batchnorm_forward_eval(d, fused, x, w, b, m, v, N3, C5, HW1, 1e-5f, act);
         one->kernels->batchnorm_forward_eval(one, plain, x, w, b, m, v, N3, C5, HW1, 1e-5f,
@@ -165,7 +165,7 @@ static void same_bits(struct device *d, struct device *ref)
         one->kernels->act_forward(one, plain, plain, ALL, act);
         check_same("fused activation", fused, plain, ALL * sizeof(float));
     }
-    device_close(one);
+    check_close(one);
     float *all[] = {x, w, b, m, v, fused, plain};
     for (int i = 0; i < 7; i++)
         guarded_free(all[i]);

@@ -197,7 +197,7 @@ static void fills_same_bits(struct device *d, struct device *ref)
     ref->kernels->fill_normal(ref, want, 100003, &r, 0.5f, 0.01f);
     ref->kernels->fill_uniform(ref, want_uniform, 100003, &r, -0.3f, 0.7f);
     for (int threads = 1; threads <= 3; threads += 2) {
-        struct device *t = check_device(device_cpu_isa(d), threads);
+        struct device *t = check_like(d, threads);
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             size_t n = sizes[i], offset = i % 4 * 4;
             float *x = guarded_at(n * sizeof(float), offset);
@@ -207,7 +207,7 @@ static void fills_same_bits(struct device *d, struct device *ref)
             check_same("uniform", x, want_uniform, n * sizeof(float));
             guarded_free_at(x, offset);
         }
-        device_close(t);
+        check_close(t);
     }
     guarded_free(want);
     guarded_free(want_uniform);

@@ -1,7 +1,7 @@
 /*
  * The CPU device: every call runs at once, on the pool. The instruction set is chosen here, at run
- * time, from the tables that this build holds; "reference" is the plain loops of kernels/ref, on
- * the caller alone.
+ * time, from the tables that this build holds (with PLAIN_ONLY one); "reference" is the plain loops
+ * of kernels/ref, on the caller alone.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -15,9 +15,9 @@
 #include "kernels/host_memory.h"
 #include "kernels/ref/ref.h"
 
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(PLAIN_ONLY)
 #include <cpuid.h>
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(PLAIN_ONLY)
 #include <sys/auxv.h>
 #endif
 
@@ -28,7 +28,7 @@ static int have_plain(void)
     return 1;
 }
 
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(PLAIN_ONLY)
 extern const struct kernels kernels_avx2, kernels_avx512;
 
 static int have_avx2(void)
@@ -44,7 +44,7 @@ static int have_avx512(void)
     return have_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(PLAIN_ONLY)
 extern const struct kernels kernels_neon;
 
 static int have_neon(void)
@@ -54,9 +54,9 @@ static int have_neon(void)
 #endif
 
 /* Best first, each implying those after it; "reference" is never what "auto" means. */
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(PLAIN_ONLY)
 #define ISAS(X) X(avx512) X(avx2) X(plain)
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(PLAIN_ONLY)
 #define ISAS(X) X(neon) X(plain)
 #else
 #define ISAS(X) X(plain)

@@ -1,0 +1,200 @@
+/*
+ * The CUDA device: one stream that kernels and copies queue on, device memory, host memory pinned
+ * in place, and the first error of anything queued, kept for device_sync. Plain C on the runtime's C
+ * interface. no_cuda.c stands here in a build without CUDA.
+ */
+#include "kernels/cuda/device_cuda.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+extern const struct kernels kernels_cuda;
+
+static int cuda_failed(cudaError_t error, const char *call)
+{
+    int err = error == cudaErrorMemoryAllocation ? ENOMEM : EIO;
+    return err_set(err, "%s: %s (CUDA error %d)", call, cudaGetErrorString(error), error);
+}
+
+/* What every thread that calls CUDA for this device must say first; cheap when it said so before. */
+static void use(const struct device_cuda *c)
+{
+    cudaSetDevice(c->ordinal);
+}
+
+static void cuda_close(struct device *d)
+{
+    struct device_cuda *c = cuda_of(d);
+    use(c);
+    cudaStreamDestroy(c->stream);
+    free(c);
+}
+
+static int cuda_alloc(struct device *d, void **p, size_t bytes)
+{
+    struct device_cuda *c = cuda_of(d);
+    *p = NULL;
+    use(c);
+    cudaError_t error = cudaMalloc(p, bytes);
+    if (error != cudaSuccess) {
+        size_t free_bytes = 0, total = 0;
+        cudaMemGetInfo(&free_bytes, &total);
+        *p = NULL;
+        return err_set(error == cudaErrorMemoryAllocation ? ENOMEM : EIO,
+                       "cannot get %.1f MiB of GPU memory, %.1f of %.1f MiB are free: %s",
+                       (double)bytes / (1 << 20), (double)free_bytes / (1 << 20),
+                       (double)total / (1 << 20), cudaGetErrorString(error));
+    }
+    cuda_note(d, cudaMemsetAsync(*p, 0, bytes, c->stream), "cudaMemsetAsync");
+    return 0;
+}
+
+static void cuda_free(struct device *d, void *p, size_t bytes)
+{
+    use(cuda_of(d));
+    cuda_note(d, cudaFree(p), "cudaFree"); /* waits for what still uses it */
+}
+
+/* Mapped, so that kernels may read and write the pages where they are; portable, so that another
+ * device of this process may too. */
+static int cuda_pin(struct device *d, void *p, size_t bytes)
+{
+    struct device_cuda *c = cuda_of(d);
+    use(c);
+    cudaError_t error =
+        cudaHostRegister(p, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped);
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        return cuda_failed(error, "cudaHostRegister");
+    }
+    void *seen = NULL;
+    error = cudaHostGetDevicePointer(&seen, p, 0);
+    if (error == cudaSuccess && seen == p)
+        return 0;
+    cudaHostUnregister(p);
+    return error != cudaSuccess
+               ? cuda_failed(error, "cudaHostGetDevicePointer")
+               : err_set(ENOTSUP, "GPU %d sees pinned memory at other addresses than the CPU",
+                         c->ordinal);
+}
+
+static void cuda_unpin(struct device *d, void *p, size_t bytes)
+{
+    struct device_cuda *c = cuda_of(d);
+    use(c);
+    cuda_note(d, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize");
+    cuda_note(d, cudaHostUnregister(p), "cudaHostUnregister");
+}
+
+static void cuda_copy(struct device *d, void *dst, const void *src, size_t bytes)
+{
+    struct device_cuda *c = cuda_of(d);
+    use(c);
+    cuda_note(d, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, c->stream), "cudaMemcpyAsync");
+}
+
+static void write_eventfd(void *arg)
+{
+    uint64_t one = 1;
+    CHECK(write((int)(intptr_t)arg, &one, sizeof(one)) == sizeof(one));
+}
+
+static void cuda_signal(struct device *d, int eventfd)
+{
+    struct device_cuda *c = cuda_of(d);
+    use(c);
+    cuda_note(d, cudaLaunchHostFunc(c->stream, write_eventfd, (void *)(intptr_t)eventfd),
+              "cudaLaunchHostFunc");
+}
+
+static int cuda_sync(struct device *d)
+{
+    struct device_cuda *c = cuda_of(d);
+    use(c);
+    cuda_note(d, cudaStreamSynchronize(c->stream), "a kernel or copy");
+    return c->error == cudaSuccess ? 0 : cuda_failed(c->error, c->failed);
+}
+
+static const struct device_ops cuda_ops = {
+    .name = "cuda",
+    .close = cuda_close,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .pin = cuda_pin,
+    .unpin = cuda_unpin,
+    .copy = cuda_copy,
+    .signal = cuda_signal,
+    .sync = cuda_sync,
+};
+
+static int no_device(cudaError_t error)
+{
+    int driver = 0, runtime = 0;
+    switch (error) {
+    case cudaErrorInsufficientDriver: /* also where there is no libcuda at all: version 0 */
+        cudaDriverGetVersion(&driver);
+        cudaRuntimeGetVersion(&runtime);
+        if (driver == 0)
+            return err_set(ENODEV, "no NVIDIA driver (libcuda.so.1) on this machine");
+        return err_set(ENODEV,
+                       "the NVIDIA driver knows CUDA %d.%d, this program needs %d: update the "
+                       "driver, or build with an older CUDA toolkit",
+                       driver / 1000, driver % 1000 / 10, runtime / 1000);
+    case cudaErrorNoDevice:
+        return err_set(ENODEV, "the NVIDIA driver sees no GPU");
+    default:
+        return err_set(ENODEV, "the NVIDIA driver cannot be used: %s (CUDA error %d)",
+                       cudaGetErrorString(error), error);
+    }
+}
+
+int device_cuda_count(int *count)
+{
+    *count = 0;
+    cudaError_t error = cudaGetDeviceCount(count);
+    if (error == cudaSuccess)
+        return *count > 0 ? 0 : no_device(cudaErrorNoDevice);
+    cudaGetLastError();
+    *count = 0;
+    return no_device(error);
+}
+
+int device_cuda_open(struct device **out, int ordinal)
+{
+    *out = NULL;
+    int count, ret = device_cuda_count(&count);
+    if (ret < 0)
+        return ret;
+    if (ordinal < 0 || ordinal >= count)
+        return err_set(ENODEV, "GPU %d is wanted, there %s %d: take cuda:0%s", ordinal,
+                       count == 1 ? "is" : "are", count, count == 1 ? "" : " or another of them");
+    struct device_cuda *c = calloc(1, sizeof(*c));
+    if (!c)
+        return err_set(ENOMEM, "no memory for the CUDA device");
+    c->dev.ops = &cuda_ops;
+    c->dev.kernels = &kernels_cuda;
+    c->ordinal = ordinal;
+
+    const char *call = "cudaSetDevice";
+    cudaError_t error = cudaSetDevice(ordinal);
+    if (error == cudaSuccess) {
+        call = "cudaDeviceGetAttribute";
+        error = cudaDeviceGetAttribute(&c->integrated, cudaDevAttrIntegrated, ordinal);
+    }
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&c->sm_count, cudaDevAttrMultiProcessorCount, ordinal);
+    if (error == cudaSuccess) {
+        call = "cudaStreamCreateWithFlags";
+        error = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
+    }
+    if (error != cudaSuccess) {
+        free(c);
+        return cuda_failed(error, call);
+    }
+    *out = &c->dev;
+    return 0;
+}

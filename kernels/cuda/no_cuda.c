@@ -1,0 +1,18 @@
+/* In place of kernels/cuda in a build without CUDA: there is no such device. */
+#include <errno.h>
+
+#include "base/err.h"
+#include "kernels/device.h"
+
+int device_cuda_count(int *count)
+{
+    *count = 0;
+    return err_set(ENODEV, "this program was built without CUDA: build it where nvcc is");
+}
+
+int device_cuda_open(struct device **out, int ordinal)
+{
+    int count;
+    *out = NULL;
+    return device_cuda_count(&count);
+}
