@@ -7,6 +7,13 @@
 #include "base/err.h"
 #include "kernels/kernels.h"
 
+static struct device *gpu; /* check_cuda's */
+
+static void close_gpu(void)
+{
+    device_close(gpu);
+}
+
 static struct device *open_gpu(void)
 {
     int count;
@@ -25,11 +32,11 @@ static struct device *open_gpu(void)
 
 struct device *check_cuda(void)
 {
-    static struct device *gpu;
     static int asked;
     if (!asked) {
         asked = 1;
         gpu = open_gpu();
+        atexit(close_gpu);
     }
     return gpu;
 }

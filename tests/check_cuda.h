@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /*
- * Opened at the first call and never closed; NULL where there is none. Its kernels wait for
+ * Opened at the first call, closed when the program ends; NULL where there is none. Its kernels wait for
  * themselves, one by one, so that a test may look at their results at once; who tests the order of
  * queued work opens a device of its own by device_cuda_open.
  */

@@ -257,9 +257,7 @@ static void dropout_against_reference(void **state)
 static void dropout_border(struct device *d, struct device *ref)
 {
     struct rng r = rng_make(13, RNG_DROPOUT, 3, 8);
-    float x[16], out[16];
-    for (int i = 0; i < 16; i++)
-        x[i] = 1;
+    float *x = random_floats(16, 1, 1, 1), *out = guarded_floats(16);
     for (uint64_t e = 0; e < 500; e++) {
         float p = rng_uniform(rng_word(&r, e + 5));
         d->kernels->dropout_forward(d, out, x, 16, p, &r, e);
@@ -270,6 +268,8 @@ static void dropout_border(struct device *d, struct device *ref)
         ref->kernels->dropout_forward(ref, out, x, 16, p, &r, e);
         assert_true(out[5] == 0);
     }
+    guarded_free(x);
+    guarded_free(out);
 }
 
 static void dropout_border_against_reference(void **state)

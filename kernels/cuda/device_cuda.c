@@ -30,6 +30,7 @@ static void cuda_close(struct device *d)
 {
     struct device_cuda *c = cuda_of(d);
     use(c);
+    cudaFree(c->scratch);
     cudaStreamDestroy(c->stream);
     free(c);
 }
@@ -190,6 +191,12 @@ int device_cuda_open(struct device **out, int ordinal)
     if (error == cudaSuccess) {
         call = "cudaStreamCreateWithFlags";
         error = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
+    }
+    if (error == cudaSuccess) {
+        call = "cudaMalloc";
+        error = cudaMalloc(&c->scratch, CUDA_SCRATCH);
+        if (error != cudaSuccess)
+            cudaStreamDestroy(c->stream);
     }
     if (error != cudaSuccess) {
         free(c);

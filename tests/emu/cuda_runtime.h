@@ -57,6 +57,27 @@ struct __align__(16) uint4
 {
     unsigned x, y, z, w;
 };
+struct __align__(8) ushort4
+{
+    unsigned short x, y, z, w;
+};
+struct __align__(4) uchar4
+{
+    unsigned char x, y, z, w;
+};
+struct __align__(8) uint2
+{
+    unsigned x, y;
+};
+static inline ushort4 make_ushort4(unsigned short x, unsigned short y, unsigned short z,
+                                   unsigned short w)
+{
+    return {x, y, z, w};
+}
+static inline uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, unsigned char w)
+{
+    return {x, y, z, w};
+}
 static inline float2 make_float2(float x, float y)
 {
     return {x, y};
