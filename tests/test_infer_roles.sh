@@ -2,61 +2,24 @@
 # `infer` over several nodes as its users meet it: the same predictions as in one process, workers that
 # come late, die and come back, that train instead, several sources at once, signals. Drives the program
 # (SPARSE_ENGINE) on loopback; speaks as cmocka does.
-# shellcheck disable=SC2317,SC2086 # functions that are called by name; words on purpose
-set -u
-root=$(cd "$(dirname "$0")/.." && pwd)
-engine=${SPARSE_ENGINE:-$root/build/sparse-engine}
-work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset MASTER_UPSTREAM_HOST MASTER_UPSTREAM_PORT WORKER_LISTEN_ADDRESS WORKER_LISTEN_PORT SPARSE_DATA_DIR
+# shellcheck disable=SC2317,SC2086,SC2154 # functions that are called by name; words on purpose
+# shellcheck source=tests/nodes.sh
+source "$(dirname "$0")/nodes.sh"
 png="iVBORw0KGgoAAAANSUhEUgAAABQAAAAMBAMAAACQIoDIAAAAGFBMVEW49DCZ1Rp5tfFemtY4dLAUUIzsKGSdGVUC0rcBAAAAdklE
 QVR42gXBMQ7CMAwF0G8TlY0kCzvcCCEWli6oN+BKHAuFC8T20FIx8Pue3GA0N37HBOvBvvwmU7KCgYElIQyWBw8ocob4BfmgDCeO
 BfKRa6O/gWeDSpVyqpBaklsPzpPTFKzgHTAoo2F5FUbszn+s82MF9xuo8z6nPnXSGQAAAABJRU5ErkJggg==" # a picture of 20 x 12 pixels
-passed=0 failed=0 data="--model small --dataset shapes --batch-size 30"
-workers=()
+data="--model small --dataset shapes --batch-size 30"
 
-fail() {
-    echo "    $*"
-    return 1
-}
-
-await() { # FILE TEXT
-    for _ in $(seq 600); do
-        grep -q -- "$2" "$1" 2>/dev/null && return 0
-        sleep 0.05
-    done
-    fail "no \"$2\" in $1: $(cat "$1")"
-}
-
-serve() { # NAME COMMAND ROLE ARGUMENT...: in the background, its port in $port, its process in $worker
-    local log=$1.log command=$2 role=$3
+start_worker() { # NAME COMMAND ROLE ARGUMENT...
+    local name=$1 command=$2 role=$3
     shift 3
-    : >"$log"
-    "$engine" "$command" --role "$role" --listen "127.0.0.1:${at:-0}" --model small "$@" >"$log" 2>&1 &
-    worker=$!
-    workers+=("$worker")
-    await "$log" "RX pipe listening" || return 1
-    port=$(sed -n 's/.*RX pipe listening on .*:\([0-9]*\)$/\1/p' "$log")
+    serve "$name" "$command" --role "$role" --model small "$@"
 }
 
-end_workers() {
-    local pid status=0
-    for pid in "${workers[@]}"; do
-        kill -TERM "$pid" 2>/dev/null
-        wait "$pid"
-        [ $? = 143 ] || status=1
-    done
-    workers=()
-    [ $status = 0 ] || fail "a worker ended with another status than 143"
-}
-
-infer() { # WANTED-STATUS ARGUMENT...: in the foreground, into infer.out
-    local wanted=$1 status
+infer() { # WANTED-STATUS ARGUMENT...: in the foreground, into run.out
+    local wanted=$1
     shift
-    timeout 120 "$engine" infer $data "$@" >infer.out 2>&1
-    status=$?
-    [ $status = "$wanted" ] || fail "infer $* ended with status $status, wanted $wanted: $(tail -n 5 infer.out)"
+    expect "$wanted" infer $data "$@"
 }
 
 "$engine" init --model small --seed 5 --save weights >/dev/null || exit 1
@@ -68,9 +31,9 @@ same() { # FILE
 
 test_two_and_three_nodes() {
     local last n
-    serve last infer final --weights weights || return 1
+    start_worker last infer final --weights weights || return 1
     last=$port
-    serve middle infer intermediate --weights weights --layers 2:4 --upstream "127.0.0.1:$last" || return 1
+    start_worker middle infer intermediate --weights weights --layers 2:4 --upstream "127.0.0.1:$last" || return 1
     for n in 1 4; do
         infer 0 --role client --weights weights --layers :2 --upstream "127.0.0.1:$port" --inferences 0 \
             --in-flight $n --output split || return 1
@@ -78,36 +41,36 @@ test_two_and_three_nodes() {
     done
     grep -q "Layers 4:6 of small" last.log || fail "$(cat last.log)" || return 1
     infer 1 --role source --upstream "127.0.0.1:$port" || return 1
-    grep -q "upstream ends at layer 0, this node begins at 2" infer.out || fail "$(cat infer.out)" || return 1
+    grep -q "upstream ends at layer 0, this node begins at 2" run.out || fail "$(cat run.out)" || return 1
     end_workers
 }
 
 test_json_is_the_same() {
-    serve last infer final --weights weights || return 1
+    start_worker last infer final --weights weights || return 1
     infer 0 --role source --upstream "127.0.0.1:$port" --inferences 5 --in-flight 3 --json --quiet || return 1
-    sed 's/"latency_ms":[^,]*,//; /summary/d' infer.out | grep -v INFO >split.json
+    sed 's/"latency_ms":[^,]*,//; /summary/d' run.out | grep -v INFO >split.json
     infer 0 --role aio --weights weights --inferences 5 --json --quiet || return 1
-    sed 's/"latency_ms":[^,]*,//; /summary/d' infer.out >whole.json
+    sed 's/"latency_ms":[^,]*,//; /summary/d' run.out >whole.json
     [ "$(wc -l <whole.json)" = 5 ] || fail "$(cat whole.json)" || return 1
     cmp whole.json split.json || return 1
     end_workers
 }
 
 test_training_and_inference_do_not_mix() {
-    serve last infer final --weights weights || return 1
+    start_worker last infer final --weights weights || return 1
     "$engine" train $data --role source --upstream "127.0.0.1:$port" --batches 2 >train.out 2>&1
     [ $? = 1 ] && grep -q "upstream trains, this node infers" train.out || fail "$(cat train.out)" || return 1
     end_workers || return 1
-    serve last train final || return 1
+    start_worker last train final || return 1
     infer 1 --role source --upstream "127.0.0.1:$port" || return 1
-    grep -q "upstream infers, this node trains" infer.out || fail "$(cat infer.out)" || return 1
+    grep -q "upstream infers, this node trains" run.out || fail "$(cat run.out)" || return 1
     end_workers
 }
 
 test_words_that_must_agree() {
-    serve last infer final --weights weights --in-flight 2 --batch-size 30 || return 1
+    start_worker last infer final --weights weights --in-flight 2 --batch-size 30 || return 1
     infer 1 --role source --upstream "127.0.0.1:$port" --in-flight 3 || return 1
-    grep -q "3 requests under way at once, this node 2" infer.out || fail "$(cat infer.out)" || return 1
+    grep -q "3 requests under way at once, this node 2" run.out || fail "$(cat run.out)" || return 1
     infer 1 --role source --upstream "127.0.0.1:$port" --in-flight 2 --batch-size 31 || return 1
     infer 0 --role source --upstream "127.0.0.1:$port" --in-flight 2 --inferences 0 --output split || return 1
     same split || return 1
@@ -143,7 +106,7 @@ EOF
     "$engine" infer $model --weights d.safetensors --json --quiet --output raw --save-detections found >whole.json || return 1
     [ -s found/a_detected.png ] && [ -s found/b_detected.png ] || fail "no pictures saved" || return 1
     [ "$(grep -c '"boxes":\[{"class":' whole.json)" = 5 ] || fail "$(cat whole.json)" || return 1
-    serve last infer final --model d.cfg --layers 1: --weights d.safetensors || return 1
+    start_worker last infer final --model d.cfg --layers 1: --weights d.safetensors || return 1
     last=$port
     for way in "--answer boxes" "--answer raw --output split --in-flight 3"; do
         "$engine" infer $model --role client --layers :1 --weights d.safetensors --upstream "127.0.0.1:$last" --json \
@@ -155,9 +118,9 @@ EOF
     done
     cmp raw split || return 1
     end_workers || return 1
-    serve last infer final --model d.cfg --weights d.safetensors || return 1
+    start_worker last infer final --model d.cfg --weights d.safetensors || return 1
     last=$port
-    serve middle infer intermediate --model d.cfg --layers :1 --weights d.safetensors --upstream "127.0.0.1:$last" || return 1
+    start_worker middle infer intermediate --model d.cfg --layers :1 --weights d.safetensors --upstream "127.0.0.1:$last" || return 1
     "$engine" infer $model --role source --upstream "127.0.0.1:$port" --json --quiet --in-flight 2 >split.json \
         2>split.err || fail "$(cat split.err)" || return 1
     sed 's/"latency_ms":[^,]*,//; /summary/d' split.json | cmp whole.boxes - || return 1
@@ -169,8 +132,8 @@ EOF
 
 test_several_sources_at_once() {
     local pids=() n
-    serve last infer final --weights weights || return 1
-    serve middle infer intermediate --weights weights --upstream "127.0.0.1:$port" || return 1
+    start_worker last infer final --weights weights || return 1
+    start_worker middle infer intermediate --weights weights --upstream "127.0.0.1:$port" || return 1
     for n in 1 2 3 4; do
         "$engine" infer $data --role source --upstream "127.0.0.1:$port" --inferences 0 --in-flight $n \
             --output "many$n" >"many$n.out" 2>&1 &
@@ -185,12 +148,12 @@ test_several_sources_at_once() {
 }
 
 test_a_worker_that_comes_late() {
-    serve probe infer final && end_workers || return 1 # a port that is free
+    start_worker probe infer final && end_workers || return 1 # a port that is free
     local late=$port source
     "$engine" infer $data --role source --upstream "127.0.0.1:$late" --inferences 0 --output late >late.out 2>&1 &
     source=$!
     await late.out "Unable to connect to upstream host. Trying again in 5 seconds..." || return 1
-    at=$late serve last infer final --weights weights || return 1
+    at=$late start_worker last infer final --weights weights || return 1
     wait $source || fail "$(cat late.out)" || return 1
     same late || return 1
     end_workers
@@ -199,30 +162,28 @@ test_a_worker_that_comes_late() {
 # The last of three nodes is killed in the middle, and comes back: no answer is lost or given twice.
 test_a_worker_that_dies_and_comes_back() {
     local last source
-    serve last infer final --weights weights || return 1
+    start_worker last infer final --weights weights || return 1
     last=$port
-    serve middle infer intermediate --weights weights --upstream "127.0.0.1:$last" || return 1
+    start_worker middle infer intermediate --weights weights --upstream "127.0.0.1:$last" || return 1
     "$engine" infer $data --role source --upstream "127.0.0.1:$port" --inferences 6680 --in-flight 3 --json \
         >dies.json 2>dies.out &
     source=$!
     await dies.json '"request":100,' || return 1
-    kill -KILL "${workers[0]}"
-    wait "${workers[0]}" 2>/dev/null
-    workers=("${workers[1]}")
+    kill_worker "${workers[0]}"
     await dies.out "is done again" || return 1
-    at=$last serve last infer final --weights weights || return 1
+    at=$last start_worker last infer final --weights weights || return 1
     wait $source || fail "$(cat dies.out)" || return 1
     sed -n 's/{"request":\([0-9]*\),.*/\1/p' dies.json >numbers
     seq 6680 | cmp - numbers || return 1
     infer 0 --role aio --weights weights --inferences 0 --json --quiet || return 1
-    sed 's/"latency_ms":[^,]*,//; s/"request":[0-9]*,//; /summary/d' infer.out >round
+    sed 's/"latency_ms":[^,]*,//; s/"request":[0-9]*,//; /summary/d' run.out >round
     sed 's/"latency_ms":[^,]*,//; s/"request":[0-9]*,//; /summary/d' dies.json >rounds
     for _ in $(seq 20); do cat round; done | cmp - rounds || return 1
     end_workers
 }
 
 test_signals() {
-    serve last infer final --weights weights || return 1
+    start_worker last infer final --weights weights || return 1
     "$engine" infer $data --role source --upstream "127.0.0.1:$port" --inferences 1000000 --in-flight 4 --json \
         >signal.json 2>signal.out &
     local source=$! status
@@ -236,19 +197,4 @@ test_signals() {
     end_workers
 }
 
-for t in $(declare -F | sed -n 's/^declare -f \(test_.*\)/\1/p'); do
-    [[ -z "${1:-}" || $t == *$1* ]] || continue
-    at=0
-    if $t; then
-        passed=$((passed + 1))
-        echo "[       OK ] $t"
-    else
-        failed=$((failed + 1))
-        echo "[   FAILED ] $t"
-        kill "${workers[@]}" 2>/dev/null
-        workers=()
-    fi
-done
-echo "[  PASSED  ] $passed test(s)."
-[ $failed = 0 ] || echo "[  FAILED  ] $failed test(s), listed above:"
-exit $failed
+run_tests "$@"

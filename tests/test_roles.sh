@@ -1,59 +1,21 @@
 #!/usr/bin/env bash
 # The roles of `train` as their users meet them: neighbours that do not fit, come late, die, stop, send
 # rubbish, or are many. Drives the program (SPARSE_ENGINE) on loopback; speaks as cmocka does.
-# shellcheck disable=SC2317,SC2086 # functions that are called by name; numbers, and words on purpose
-set -u
-root=$(cd "$(dirname "$0")/.." && pwd)
-engine=${SPARSE_ENGINE:-$root/build/sparse-engine}
-work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset MASTER_UPSTREAM_HOST MASTER_UPSTREAM_PORT WORKER_LISTEN_ADDRESS WORKER_LISTEN_PORT SPARSE_DATA_DIR
-passed=0 failed=0 steps="--model small --dataset shapes --lr 0.1"
+# shellcheck disable=SC2317,SC2086,SC2154 # functions that are called by name; numbers, and words on purpose
+# shellcheck source=tests/nodes.sh
+source "$(dirname "$0")/nodes.sh"
+steps="--model small --dataset shapes --lr 0.1"
 
-fail() {
-    echo "    $*"
-    return 1
-}
-
-# Waits for TEXT in FILE.
-await() { # FILE TEXT [SECONDS]
-    for _ in $(seq $((${3:-20} * 20))); do
-        grep -q -- "$2" "$1" 2>/dev/null && return 0
-        sleep 0.05
-    done
-    fail "no \"$2\" in $1:"
-    cat "$1"
-    return 1
-}
-
-# Starts a worker in the background: its process in $worker, its port in $port.
 start_worker() { # NAME ARGUMENT...
-    local log=$1.log
+    local name=$1
     shift
-    : >"$log"
-    "$engine" train --listen "${address:-127.0.0.1}:${listen_port:-0}" --model small --lr 0.1 "$@" >"$log" 2>&1 &
-    worker=$!
-    await "$log" "RX pipe listening" 60 || return 1
-    port=$(sed -n 's/.*RX pipe listening on .*:\([0-9]*\)$/\1/p' "$log")
-}
-
-end_worker() {
-    kill -TERM "$worker" 2>/dev/null
-    wait "$worker"
-    local status=$?
-    [ $status = 143 ] || fail "worker ended with status $status, wanted 143"
+    serve "$name" train --model small --lr 0.1 "$@"
 }
 
 run() { # WANTED-STATUS ARGUMENT...: in the foreground, into run.out
-    local wanted=$1 status
+    local wanted=$1
     shift
-    timeout 120 "$engine" train $steps "$@" >run.out 2>&1
-    status=$?
-    [ $status = "$wanted" ] && return 0
-    fail "train $* ended with status $status, wanted $wanted:"
-    tail -n 5 run.out
-    return 1
+    expect "$wanted" train $steps "$@"
 }
 
 rows() { wc -l <"$1"; } # of a log: its steps and the line of names
@@ -70,19 +32,19 @@ test_misfits_are_refused_on_both_sides() {
     [ $? = 1 ] && grep -q "vgg11" run.out || fail "another model: $(cat run.out)" || return 1
     run 0 --role client --layers :4 --upstream "127.0.0.1:$port" --batches 3 --log fits.csv || return 1
     [ "$(rows fits.csv)" = 4 ] || fail "$(rows fits.csv) rows" || return 1
-    end_worker
+    end_workers
 }
 
 test_a_worker_that_comes_late() {
-    start_worker probe --role final && end_worker || return 1 # a port that is free
-    local at=$port
-    "$engine" train $steps --role source --upstream "127.0.0.1:$at" --batches 3 --log late.csv >late.out 2>&1 &
+    start_worker probe --role final && end_workers || return 1 # a port that is free
+    local late=$port
+    "$engine" train $steps --role source --upstream "127.0.0.1:$late" --batches 3 --log late.csv >late.out 2>&1 &
     local source=$!
     await late.out "Unable to connect to upstream host. Trying again in 5 seconds..." || return 1
-    listen_port=$at start_worker w --role final || return 1
+    at=$late start_worker w --role final || return 1
     wait $source || fail "source: $(cat late.out)" || return 1
     [ "$(rows late.csv)" = 4 ] || fail "$(rows late.csv) rows" || return 1
-    end_worker
+    end_workers
 }
 
 test_many_sources_at_once() {
@@ -97,24 +59,23 @@ test_many_sources_at_once() {
         wait "${pids[i - 1]}" || fail "source $i: $(cat "many$i.out")" || return 1
         [ "$(rows "many$i.csv")" = 11 ] || fail "source $i: $(rows "many$i.csv") rows" || return 1
     done
-    end_worker || return 1
+    end_workers || return 1
     [ "$(grep -c "Stream of .* ended: 10 steps" w.log)" = 4 ] || fail "$(cat w.log)" || return 1
     grep -q "Saved weights after 40 steps" w.log || fail "$(cat w.log)"
 }
 
 test_a_worker_that_dies_and_comes_back() {
     start_worker w --role final || return 1
-    local at=$port source
-    "$engine" train $steps --role source --upstream "127.0.0.1:$at" --batches 700 --log dies.csv >dies.out 2>&1 &
+    local late=$port source
+    "$engine" train $steps --role source --upstream "127.0.0.1:$late" --batches 700 --log dies.csv >dies.out 2>&1 &
     source=$!
     await dies.csv "^20," || return 1
-    kill -KILL $worker
-    wait $worker 2>/dev/null
+    kill_worker $worker
     await dies.out "is done again" || return 1
-    listen_port=$at start_worker w2 --role final || return 1
+    at=$late start_worker w2 --role final || return 1
     wait $source || fail "source: $(cat dies.out)" || return 1
     [ "$(rows dies.csv)" = 701 ] || fail "$(rows dies.csv) rows" || return 1
-    end_worker
+    end_workers
 }
 
 test_signals_end_a_source_and_a_worker_cleanly() {
@@ -129,7 +90,7 @@ test_signals_end_a_source_and_a_worker_cleanly() {
     local status=$?
     [ $status = 130 ] || fail "client ended with status $status: $(cat signal.out)" || return 1
     await w.log "Stream of .* ended: $(($(rows signal.csv) - 1)) steps" || return 1
-    end_worker || return 1
+    end_workers || return 1
     "$engine" merge client.safetensors signal.safetensors --save both.safetensors >/dev/null || return 1
     run 0 --role aio --weights both.safetensors --batches 1 || return 1
 
@@ -139,7 +100,7 @@ test_signals_end_a_source_and_a_worker_cleanly() {
         >signal.out 2>&1 &
     client=$!
     await signal.csv "^20," || return 1
-    end_worker || return 1
+    end_workers || return 1
     grep -q "Saved weights after" w.log || fail "$(cat w.log)" || return 1
     await signal.out "Unable to connect" || return 1
     kill -TERM $client
@@ -161,7 +122,7 @@ test_rubbish_disturbs_nobody() {
     exec 5>&-
     run 0 --role aio --batches 60 --log aio.csv || return 1
     cmp aio.csv good.csv || return 1
-    end_worker
+    end_workers
 }
 
 test_transports_and_addresses() {
@@ -169,18 +130,19 @@ test_transports_and_addresses() {
     run 0 --role aio --batches 5 --log aio.csv || return 1
     for transport in uring poll; do
         address='[::1]' start_worker w --role final --transport $transport || {
-            [ $transport = uring ] && grep -q "io_uring" w.log && continue # this machine refuses it, and says so
-            return 1
+            [ $transport = uring ] && grep -q "io_uring" w.log || return 1
+            workers=() # this machine refuses it, and says so
+            continue
         }
         run 0 --role client --layers :3 --upstream "[::1]:$port" --transport $transport --batches 5 --log v6.csv || return 1
         grep -q "transport $transport" w.log || fail "$(cat w.log)" || return 1
         cmp aio.csv v6.csv || return 1
-        end_worker || return 1
+        end_workers || return 1
     done
     start_worker w --role final || return 1
     run 0 --role source --upstream "localhost:$port" --batches 5 --log name.csv || return 1
     cmp aio.csv name.csv || return 1
-    end_worker
+    end_workers
 }
 
 test_words_that_are_off() {
@@ -193,21 +155,7 @@ test_words_that_are_off() {
     start_worker w --role final || return 1
     run 1 --role final --listen "127.0.0.1:$port" || return 1
     grep -q "$port" run.out || fail "$(cat run.out)" || return 1
-    end_worker
+    end_workers
 }
 
-for t in $(declare -F | sed -n 's/^declare -f \(test_.*\)/\1/p'); do
-    [[ -z "${1:-}" || $t == *$1* ]] || continue
-    unset listen_port address
-    if $t; then
-        passed=$((passed + 1))
-        echo "[       OK ] $t"
-    else
-        failed=$((failed + 1))
-        echo "[   FAILED ] $t"
-        kill "$worker" 2>/dev/null
-    fi
-done
-echo "[  PASSED  ] $passed test(s)."
-[ $failed = 0 ] || echo "[  FAILED  ] $failed test(s), listed above:"
-exit $failed
+run_tests "$@"
