@@ -242,7 +242,6 @@ bench: all ## Build and run bench/bench_*: JSON lines; BENCH=gemm for some
 
 .PHONY: test-peers bench-peers
 test-peers: all deps-peers ## Compare numbers with PyTorch's and darknet's
-	$(SUBMAKE) MODE=release $(BUILD)/release/tests/tools/predict
 	$(Q)tests/peers.sh
 bench-peers: all deps-peers ## Compare speed with PyTorch's
 	$(Q)bench/peers.sh
@@ -357,9 +356,6 @@ $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_SHARED) $(OUT)/libsparse.a
 # Tests named *_alloc stand in the place of malloc and its kin, to count calls and to refuse some.
 $(OUT)/tests/test_%_alloc: TEST_LDFLAGS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free \
 	-Wl,--wrap=aligned_alloc,--wrap=posix_memalign,--wrap=mmap,--wrap=munmap
-$(OUT)/tests/tools/predict: $(OUT)/tests/tools/predict.o $(OUT)/libsparse.a
-	@echo "  LINK  $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(OUT)/tests/fuzz_%: $(OUT)/tests/fuzz_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)

@@ -8,6 +8,7 @@ predictions within OUTPUT_LIMIT (NMSE of their differences from the mean predict
 CHANGE_LIMIT is this loose for VGG11 at batch 64: PyTorch in float32 against itself in float64 reaches 6e-5 after five
 steps, because now and then a ReLU or a maximum of a pool changes sides. Small stays below 1e-12."""
 import argparse
+import contextlib
 import csv
 import os
 import subprocess
@@ -41,11 +42,31 @@ class Comparison:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def run(self, *words):
-        """The program, with our data folder and no monitor."""
-        done = subprocess.run([self.engine, *map(str, words)], capture_output=True, text=True, timeout=900)
+    def call(self, *words, folder=None):
+        """What a program prints; Failed where it ends with another status than 0."""
+        done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=900, cwd=folder)
         if done.returncode:
             raise Failed(f"{' '.join(map(str, words))}: exit {done.returncode}: {done.stderr.strip()[-400:]}")
+        return done.stdout
+
+    def run(self, *words):
+        return self.call(self.engine, *words)
+
+    @contextlib.contextmanager
+    def serving(self, *words):
+        """A worker while the block runs; gives HOST:PORT."""
+        with subprocess.Popen([self.engine, *map(str, words), "--role", "final", "--listen", "127.0.0.1:0",
+                               "--no-monitor"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as p:
+            try:
+                said = []
+                for line in p.stdout:
+                    said.append(line)
+                    if "RX pipe listening" in line:
+                        yield line.split()[-1]
+                        return
+                raise Failed(f"{' '.join(map(str, words))}: {''.join(said)[-400:]}")
+            finally:
+                p.terminate()
 
     def row(self, what, check):
         """check() returns what to show, or raises."""
