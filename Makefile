@@ -234,6 +234,10 @@ test: deps-test ## Build and run all tests; TEST=gemm for some, TEST_MODES="rele
 $(TEST_MODES:%=tests-%): tests-%:
 	+$(Q)$(MAKE) --no-print-directory MODE=$* build tests
 
+.PHONY: test-long
+test-long: all ## YOLOv3 split at every legal cut, at its real size: some ten minutes
+	$(Q)DETECTOR=yolov3 tests/test_split_detector.sh
+
 .PHONY: bench
 bench: all ## Build and run bench/bench_*: JSON lines; BENCH=gemm for some
 	$(SUBMAKE) benches

@@ -17,9 +17,10 @@ fail() {
     return 1
 }
 
-await() { # FILE TEXT: until the text is in the file
+await() { # FILE TEXT [PROCESS]: until the text is in the file; in vain, once the process has ended
     for _ in $(seq 1200); do
         grep -q -- "$2" "$1" 2>/dev/null && return 0
+        [ -z "${3:-}" ] || kill -0 "$3" 2>/dev/null || break
         sleep 0.05
     done
     fail "no \"$2\" in $1: $(cat "$1")"
@@ -34,7 +35,7 @@ serve() {
     "$engine" "$command" --listen "${address:-127.0.0.1}:${at:-0}" "$@" >"$log" 2>&1 &
     worker=$!
     workers+=("$worker")
-    await "$log" "RX pipe listening" || return 1
+    await "$log" "RX pipe listening" $worker || return 1
     port=$(sed -n 's/.*RX pipe listening on .*:\([0-9]*\)$/\1/p' "$log")
 }
 
@@ -70,6 +71,14 @@ expect() {
 
 says() { # TEXT [FILE]: that it is there
     grep -qF -- "$1" "${2:-run.out}" || fail "no \"$1\" in ${2:-run.out}: $(tail -n 5 "${2:-run.out}")"
+}
+
+a_picture() { # a PNG of 20 x 12 pixels
+    base64 -d <<'PNG'
+iVBORw0KGgoAAAANSUhEUgAAABQAAAAMBAMAAACQIoDIAAAAGFBMVEW49DCZ1Rp5tfFemtY4dLAUUIzsKGSdGVUC0rcBAAAAdklE
+QVR42gXBMQ7CMAwF0G8TlY0kCzvcCCEWli6oN+BKHAuFC8T20FIx8Pue3GA0N37HBOvBvvwmU7KCgYElIQyWBw8ocob4BfmgDCeO
+BfKRa6O/gWeDSpVyqpBaklsPzpPTFKzgHTAoo2F5FUbszn+s82MF9xuo8z6nPnXSGQAAAABJRU5ErkJggg==
+PNG
 }
 
 # run_tests [WORD]: the functions test_*, those with the word in their name; exits.

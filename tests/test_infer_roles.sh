@@ -5,9 +5,6 @@
 # shellcheck disable=SC2317,SC2086,SC2154 # functions that are called by name; words on purpose
 # shellcheck source=tests/nodes.sh
 source "$(dirname "$0")/nodes.sh"
-png="iVBORw0KGgoAAAANSUhEUgAAABQAAAAMBAMAAACQIoDIAAAAGFBMVEW49DCZ1Rp5tfFemtY4dLAUUIzsKGSdGVUC0rcBAAAAdklE
-QVR42gXBMQ7CMAwF0G8TlY0kCzvcCCEWli6oN+BKHAuFC8T20FIx8Pue3GA0N37HBOvBvvwmU7KCgYElIQyWBw8ocob4BfmgDCeO
-BfKRa6O/gWeDSpVyqpBaklsPzpPTFKzgHTAoo2F5FUbszn+s82MF9xuo8z6nPnXSGQAAAABJRU5ErkJggg==" # a picture of 20 x 12 pixels
 data="--model small --dataset shapes --batch-size 30"
 
 start_worker() { # NAME COMMAND ROLE ARGUMENT...
@@ -100,7 +97,7 @@ anchors=10,12, 20,30
 classes=2
 num=2
 EOF
-    mkdir -p pictures && printf '%s' "$png" | base64 -d >pictures/a.png && cp pictures/a.png pictures/b.png || return 1
+    mkdir -p pictures && a_picture >pictures/a.png && cp pictures/a.png pictures/b.png || return 1
     local model="--model d.cfg --conf 0.45 --images pictures --inferences 5" last way
     "$engine" init --model d.cfg --save d.safetensors >/dev/null || return 1
     "$engine" infer $model --weights d.safetensors --json --quiet --output raw --save-detections found >whole.json || return 1
