@@ -111,6 +111,8 @@ BACKGROUND = scripts/background.sh start
 TRAIN = $(BUILD)/sparse-engine train
 INFER_ARGS = $(if $(INFERENCES),--inferences $(INFERENCES)) $(MODEL_ARGS)
 INFER = $(BUILD)/sparse-engine infer
+# Published weights and pictures are fetched where the words name none; FETCH=0: they are not.
+INFER_FILES = $$(FETCH=$(FETCH) scripts/detector_files.sh $(1) $(INFER_ARGS))
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -163,16 +165,16 @@ run-learning-split-client: all ## Train the first part here, the rest on the wor
 
 .PHONY: run-inference-aio
 run-inference-aio: all ## Infer with the whole model on this machine
-	$(Q)$(INFER) --role aio $(INFER_ARGS)
+	$(Q)$(INFER) --role aio $(INFER_ARGS) $(call INFER_FILES,both)
 
 .PHONY: run-inference-data-source
 run-inference-data-source: all ## Send a worker what it is to infer, its port 50007
-	$(Q)$(INFER) --role source $(INFER_ARGS)
+	$(Q)$(INFER) --role source $(INFER_ARGS) $(call INFER_FILES,samples)
 
 .PHONY: run-inference-unsplit
 run-inference-unsplit: all ## Background worker that infers with the whole model, port 50007
 	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
-		$(BACKGROUND) inference_unsplit_final -- $(INFER) --role final --layers 0: $(MODEL_ARGS)
+		$(BACKGROUND) inference_unsplit_final -- $(INFER) --role final --layers 0: $(MODEL_ARGS) $(call INFER_FILES,weights)
 
 .PHONY: run-inference-split
 run-inference-split: ## The next two: background workers for both parts
@@ -183,17 +185,17 @@ run-inference-split: ## The next two: background workers for both parts
 run-inference-split-final: all ## Background worker that infers with the last part, port 50008
 	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
 		WORKER_LISTEN_PORT=$${WORKER_LISTEN_PORT:-50008} \
-		$(BACKGROUND) inference_split_final -- $(INFER) --role final $(MODEL_ARGS)
+		$(BACKGROUND) inference_split_final -- $(INFER) --role final $(MODEL_ARGS) $(call INFER_FILES,weights)
 
 .PHONY: run-inference-split-intermediate
 run-inference-split-intermediate: all ## Background worker for the first part, port 50007
 	$(Q)WORKER_LISTEN_ADDRESS=$${WORKER_LISTEN_ADDRESS:-0.0.0.0} \
 		MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} \
-		$(BACKGROUND) inference_split_intermediate -- $(INFER) --role intermediate $(MODEL_ARGS)
+		$(BACKGROUND) inference_split_intermediate -- $(INFER) --role intermediate $(MODEL_ARGS) $(call INFER_FILES,weights)
 
 .PHONY: run-inference-split-client
 run-inference-split-client: all ## The first part here, the rest on the worker at port 50008
-	$(Q)MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} $(INFER) --role client $(INFER_ARGS)
+	$(Q)MASTER_UPSTREAM_PORT=$${MASTER_UPSTREAM_PORT:-50008} $(INFER) --role client $(INFER_ARGS) $(call INFER_FILES,both)
 
 .PHONY: run-sparse-monitor
 run-sparse-monitor: all ## Background monitor: statistics of the runs, as CSV under data/stats
@@ -277,7 +279,7 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z][a-z -]*:.*## / {printf "  %-33s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n%s\n' 'On the make line: MODEL, BATCH_SIZE, BATCHES, EPOCHS, INFERENCES, ARGS="--lr 0.01" reach the program;' \
-		'MODE (release, asan, ubsan, tsan), CC, V=1, WERROR=1, URING=0 reach the build.'
+		'MODE (release, asan, ubsan, tsan), CC, V=1, WERROR=1, URING=0 reach the build; FETCH=0: no downloads.'
 
 # ---- what the targets above stand on ----
 

@@ -12,20 +12,22 @@ mkdir bin web
 
 cat >bin/curl <<'T'
 #!/usr/bin/env bash
+here=$(dirname "$0")/..
 for url in "$@"; do :; done
 while [ $# -gt 1 ]; do [ "$1" != --output ] || to=$2; shift; done
-echo "$url" >>asked
-[ ! -s fails ] || exit "$(cat fails)"
+echo "$url" >>"$here/asked"
+[ ! -s "$here/fails" ] || exit "$(cat "$here/fails")"
 have=0
 [ ! -f "$to" ] || have=$(stat -c %s "$to")
-tail -c +$((have + 1)) "web/${url##*/}" | head -c "$(cat bytes 2>/dev/null || echo 1000000)" >>"$to"
-[ "$(stat -c %s "$to")" = "$(stat -c %s "web/${url##*/}")" ] || exit 18
+from=$here/web/${url##*/}
+tail -c +$((have + 1)) "$from" | head -c "$(cat "$here/bytes" 2>/dev/null || echo 1000000)" >>"$to"
+[ "$(stat -c %s "$to")" = "$(stat -c %s "$from")" ] || exit 18
 T
 cat >bin/md5sum <<'T'
 #!/usr/bin/env bash
 name=$(basename "${1%.part}")
 folder=$(basename "$(dirname "$1")")
-right=$(sed -n "/idx $folder /,/;;/p; /archive /,/;;/p" "$SCRIPT" |
+right=$(sed -n "/files $folder /,/;;/p; /archive /,/;;/p" "$SCRIPT" |
     grep -A 1 -F "$name" | grep -oE '[0-9a-f]{32}' | head -n 1)
 if [ "$(tail -c 5 "$1")" = whole ] || tar -tzf "$1" >/dev/null 2>&1; then
     echo "$right  $1"
@@ -34,7 +36,7 @@ else
 fi
 T
 chmod +x bin/*
-export SCRIPT=$root/scripts/fetch_data.sh PATH=$work/bin:$PATH
+export SCRIPT=$root/scripts/fetch_data.sh PATH="$work/bin:$PATH"
 unset SPARSE_DATA_DIR
 
 expect() { # WHAT WANTED GOT
@@ -101,6 +103,36 @@ printf 'something else' >web/train-images-idx3-ubyte.gz
 expect "a wrong sum" 1 "$(SPARSE_DATA_DIR=e fetch "MD5 is 000" "was wanted" -- fashion-mnist)"
 expect "is not kept" "" "$(files e)"
 expect "an unknown option" 2 "$(fetch "no option --x" usage -- --x)"
+
+rm -f web/*
+printf 'the weights are whole' >web/yolov3.weights
+printf 'the dog is whole' >web/dog.jpg
+echo 6 >fails
+expect "no network, no weights: quiet" "" "$("$SCRIPT" --quiet yolov3 f 2>&1 | grep -v fetching)"
+: >fails
+echo 10 >bytes
+expect "weights broken off" 1 "$(fetch "curl ended with 18" -- yolov3 f)"
+rm bytes
+expect "weights go on" 0 "$(fetch "f/weights is there" -- yolov3 f)"
+expect "weights whole" "the weights are whole" "$(cat f/weights/yolov3.weights)"
+expect "a picture that is not served" 1 "$(fetch "curl ended with" -- samples f)"
+expect "and one that is" "the dog is whole" "$(cat f/samples/dog.jpg)"
+
+# What the run targets ask for. Debian's pictures, where they are, stand in for fetched ones.
+files_for() { # WORD...
+    SPARSE_DATA_DIR=$work/g "$root/scripts/detector_files.sh" "$@" 2>said
+}
+echo 6 >fails
+expect "no network: fresh weights" "" "$(files_for weights)"
+expect "said in one line" 1 "$(grep -c "a benchmark with fresh weights follows" said)"
+: >fails
+expect "words to load them" "--weights $work/g/weights/yolov3.weights" "$(files_for weights)"
+: >asked
+expect "and again, without asking" "--weights $work/g/weights/yolov3.weights" "$(files_for weights --model YOLOv3)"
+expect "weights that are given" "" "$(files_for weights --weights mine)"
+expect "a model of no publisher" "" "$(files_for both --model small)"
+expect "no download" "" "$(FETCH=0 files_for weights --model yolov3-tiny)"
+expect "nobody was asked" 0 "$(wc -l <asked)"
 
 if [ $failed -gt 0 ]; then
     printf '[  PASSED  ] %s test(s).\n[  FAILED  ] %s test(s), listed below:\n' $passed $failed
