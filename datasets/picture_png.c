@@ -1,51 +1,89 @@
-/* PNG to RGB and back, by libpng's simplified interface. */
+/* PNG to RGB, by libpng's ordinary interface, whose errors come back by longjmp; and back by its
+ * simplified one, which reads interlaced files of 16 bits wrongly. */
 #include <png.h>
 
 #include <errno.h>
+#include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "datasets/picture_kinds.h"
 
-static int damaged(const char *name, const png_image *png)
+struct decoder {
+    png_structp png;
+    png_infop info;
+    const uint8_t *at; /* what is left of the file */
+    size_t left;
+    jmp_buf failed;
+    const char *name;
+};
+
+static void fail(png_structp png, png_const_charp text)
 {
-    return err_set(EINVAL, "%s is a damaged PNG picture: %s", name, png->message);
+    struct decoder *d = png_get_error_ptr(png);
+    err_set(EINVAL, "%s is a damaged PNG picture: %s", d->name, text);
+    longjmp(d->failed, 1);
 }
 
-/* Colours as they are stored: alpha is dropped, not blended with a background. */
-static int read_rgb(struct picture *p, png_image *png, const char *name)
+static void say_nothing(png_structp png, png_const_charp text)
 {
-    size_t pixels = (size_t)p->w * (size_t)p->h;
-    png->flags |= PNG_IMAGE_FLAG_FAST | PNG_IMAGE_FLAG_16BIT_sRGB;
-    if (!(png->format & PNG_FORMAT_FLAG_ALPHA)) {
-        png->format = PNG_FORMAT_RGB;
-        return png_image_finish_read(png, NULL, p->rgb, 0, NULL) ? 0 : damaged(name, png);
-    }
-    uint8_t *rgba = malloc(pixels * 4);
-    if (!rgba)
-        return err_set(ENOMEM, "no memory for %s, %d x %d pixels", name, p->w, p->h);
-    png->format = PNG_FORMAT_RGBA;
-    int ok = png_image_finish_read(png, NULL, rgba, 0, NULL);
-    for (size_t i = 0; ok && i < pixels; i++)
-        memcpy(p->rgb + 3 * i, rgba + 4 * i, 3);
-    free(rgba);
-    return ok ? 0 : damaged(name, png);
+    (void)png;
+    (void)text;
+}
+
+static void take(png_structp png, png_bytep to, size_t bytes)
+{
+    struct decoder *d = png_get_io_ptr(png);
+    if (bytes > d->left)
+        png_error(png, "it ends too early");
+    memcpy(to, d->at, bytes);
+    d->at += bytes;
+    d->left -= bytes;
+}
+
+/* Three bytes a pixel, colours as they are stored: no gamma, and alpha is dropped, not blended with
+ * a background. */
+static void want_rgb(struct decoder *d)
+{
+    png_set_scale_16(d->png);
+    png_set_expand_gray_1_2_4_to_8(d->png);
+    png_set_palette_to_rgb(d->png);
+    png_set_gray_to_rgb(d->png);
+    png_set_strip_alpha(d->png);
+}
+
+static int decode(struct decoder *d, struct picture *p)
+{
+    if (setjmp(d->failed))
+        return -EINVAL;
+    png_set_read_fn(d->png, d, take);
+    png_read_info(d->png, d->info);
+    png_uint_32 w = png_get_image_width(d->png, d->info), h = png_get_image_height(d->png, d->info);
+    int ret = picture_check_size(d->name, w, h);
+    if (ret == 0)
+        ret = picture_new(p, (int)w, (int)h);
+    if (ret < 0)
+        return ret;
+    want_rgb(d);
+    int passes = png_set_interlace_handling(d->png);
+    png_read_update_info(d->png, d->info);
+    CHECK(png_get_rowbytes(d->png, d->info) == (size_t)p->w * 3);
+    for (int i = 0; i < passes; i++)
+        for (size_t y = 0; y < (size_t)p->h; y++)
+            png_read_row(d->png, p->rgb + y * (size_t)p->w * 3, NULL);
+    png_read_end(d->png, NULL);
+    return 0;
 }
 
 int picture_decode_png(struct picture *p, const void *file, size_t bytes, const char *name)
 {
-    png_image png = {.version = PNG_IMAGE_VERSION};
-    if (!png_image_begin_read_from_memory(&png, file, bytes))
-        return damaged(name, &png);
-    int ret = picture_check_size(name, png.width, png.height);
-    if (ret == 0)
-        ret = picture_new(p, (int)png.width, (int)png.height);
-    if (ret == 0)
-        ret = read_rgb(p, &png, name);
-    png_image_free(&png);
+    struct decoder d = {.at = file, .left = bytes, .name = name};
+    d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, fail, say_nothing);
+    d.info = d.png ? png_create_info_struct(d.png) : NULL;
+    int ret = d.info ? decode(&d, p) : err_set(ENOMEM, "no memory for %s", name);
+    png_destroy_read_struct(&d.png, &d.info, NULL);
     return ret;
 }
 

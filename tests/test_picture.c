@@ -4,8 +4,10 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <png.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +61,106 @@ static void test_decodes(void **state)
     DECODE(png_alpha, 2, 2, 0);
     DECODE(png_grey, 2, 1, 0);
     DECODE(png_palette, 7, 5, 0);
+}
+
+struct png_file {
+    uint8_t bytes[4096];
+    size_t n;
+};
+
+static void append(png_structp png, png_bytep data, size_t n)
+{
+    struct png_file *f = png_get_io_ptr(png);
+    assert_true(f->n + n <= sizeof(f->bytes));
+    memcpy(f->bytes + f->n, data, n);
+    f->n += n;
+}
+
+static void keep(png_structp png)
+{
+    (void)png;
+}
+
+/* As the other writers of this world do: any kind of pixel, 8 or 16 bits, in one pass or in seven.
+ * Channels are those of fixture_rgb, in 16 bits both bytes; the alpha is no picture of them. */
+static void encode_png(struct png_file *f, int w, int h, int kind, int depth, int interlace)
+{
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    uint8_t pixels[16][16 * 8], *row[16];
+    size_t at;
+    f->n = 0;
+    png_set_write_fn(png, f, append, keep);
+    png_set_IHDR(png, info, (png_uint_32)w, (png_uint_32)h, depth, kind, interlace, 0, 0);
+    size_t channels = png_get_channels(png, info);
+    for (int y = 0; y < h; y++) {
+        row[y] = pixels[y];
+        at = 0;
+        for (int x = 0; x < w; x++)
+            for (size_t c = 0; c < channels; c++) {
+                bool alpha = (kind & PNG_COLOR_MASK_ALPHA) && c == channels - 1;
+                uint8_t v = alpha ? (uint8_t)(x * y) : fixture_rgb(x, y, (int)c);
+                for (int byte = 0; byte < depth / 8; byte++)
+                    pixels[y][at++] = v;
+            }
+    }
+    png_write_info(png, info);
+    png_write_image(png, row);
+    png_write_end(png, NULL);
+    png_destroy_write_struct(&png, &info);
+}
+
+/* Each kind that PNG has with whole bytes; every file cut short is refused as well. */
+static void test_png_kinds(void **state)
+{
+    (void)state;
+    static const int kinds[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB,
+                                PNG_COLOR_TYPE_RGBA};
+    enum { W = 11, H = 9 };
+    for (int i = 0; i < 4 * 4; i++) {
+        int kind = kinds[i / 4];
+        struct png_file f;
+        struct picture p;
+        uint8_t want[W * H * 3];
+        encode_png(&f, W, H, kind, i & 1 ? 16 : 8, i & 2 ? PNG_INTERLACE_ADAM7 : 0);
+        for (int k = 0; k < W * H * 3; k++)
+            want[k] = fixture_rgb(k / 3 % W, k / 3 / W, kind & PNG_COLOR_MASK_COLOR ? k % 3 : 0);
+        check_decode(f.bytes, f.n, W, H, want, 0);
+        for (size_t n = 0; n < f.n; n++)
+            assert_true(picture_decode(&p, f.bytes, n, "it") < 0);
+    }
+}
+
+/* Each byte of a file turned over: a picture or a sentence, whatever it was. */
+static void turn_bytes(const uint8_t *file, size_t bytes)
+{
+    uint8_t *odd = malloc(bytes);
+    struct picture p;
+    int refused = 0;
+    memcpy(odd, file, bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        odd[i] ^= 0xff;
+        err_set(EIO, "no sentence");
+        if (picture_decode(&p, odd, bytes, "it") < 0) {
+            assert_null(p.rgb);
+            assert_non_null(strstr(err_text(), "it is "));
+            refused++;
+        }
+        picture_close(&p);
+        odd[i] ^= 0xff;
+    }
+    assert_true(refused > 20);
+    free(odd);
+}
+
+static void test_turned_bytes(void **state)
+{
+    (void)state;
+    turn_bytes(jpeg_7x5, sizeof(jpeg_7x5));
+    turn_bytes(jpeg_progressive, sizeof(jpeg_progressive));
+    turn_bytes(jpeg_cmyk, sizeof(jpeg_cmyk));
+    turn_bytes(png_alpha, sizeof(png_alpha));
+    turn_bytes(png_palette, sizeof(png_palette));
 }
 
 static void check_stretch(int w, int h, int to_w, int to_h, const uint8_t *want)
@@ -152,7 +254,7 @@ static void test_cut_short(void **state)
         assert_true(picture_decode(&p, jpeg_7x5, n, "it") < 0);
     for (size_t n = 0; n + 16 < sizeof(jpeg_progressive); n++)
         assert_true(picture_decode(&p, jpeg_progressive, n, "it") < 0);
-    for (size_t n = 0; n + 13 < sizeof(png_alpha); n++)
+    for (size_t n = 0; n < sizeof(png_alpha); n++)
         assert_true(picture_decode(&p, png_alpha, n, "it") < 0);
     refuse("", 0, EINVAL, "neither a JPEG nor a PNG");
     refuse("GIF89a", 6, EINVAL, "neither a JPEG nor a PNG");
@@ -203,10 +305,11 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decodes),   cmocka_unit_test(test_stretches_as_pillow),
-        cmocka_unit_test(test_one_pixel), cmocka_unit_test(test_letterbox),
-        cmocka_unit_test(test_cut_short), cmocka_unit_test(test_absurd_sizes),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_decodes),      cmocka_unit_test(test_stretches_as_pillow),
+        cmocka_unit_test(test_one_pixel),    cmocka_unit_test(test_letterbox),
+        cmocka_unit_test(test_cut_short),    cmocka_unit_test(test_absurd_sizes),
+        cmocka_unit_test(test_files),        cmocka_unit_test(test_png_kinds),
+        cmocka_unit_test(test_turned_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
