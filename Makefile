@@ -93,7 +93,7 @@ OBJ := $(SRC:%.c=$(OUT)/%.o) $(CUDA_OBJ) $(EMU_OBJ) $(foreach i,$(ISAS),$(CPU_IS
 LIB_OBJ := $(filter-out $(OUT)/engine/main.o,$(OBJ))
 TESTS := $(patsubst tests/%.c,$(OUT)/tests/%,$(if $(filter tsan,$(MODE)), \
 	$(shell scripts/thread_tests.sh),$(if $(filter emu,$(MODE)),$(shell scripts/gpu_tests.sh), \
-	$(wildcard tests/test_*.c))))
+	$(filter-out $(if $(HAVE_CUDA),,tests/test_cuda_%),$(wildcard tests/test_*.c)))))
 BENCHES := $(patsubst bench/%.c,$(OUT)/bench/%,$(wildcard bench/bench_*.c))
 FUZZERS := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz_*.c))
 # Files beside tests/test_*.c and tests/fuzz_*.c are what several of them share.

@@ -1,0 +1,169 @@
+/*
+ * The CUDA products on GPUs of few and of many processors, by which each tile is chosen, with and
+ * without a split depth; arrays that float4 reads do not fit; the same bits whatever the order of
+ * threads. The plans themselves. What test_gemm.c and its kin ask is not asked again.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "kernels/cuda/device_cuda.h"
+#include "kernels/cuda/gemm_plan.h"
+#include "tests/conv_check.h"
+
+/* As test_gemm.c's. */
+static const double LIMIT = 1e-12;
+
+struct shape {
+    int m, n, k;
+};
+
+static struct device *gpu_of(int processors)
+{
+    struct device *d = check_cuda();
+    if (!d)
+        skip();
+    cuda_of(d)->sm_count = processors;
+    return d;
+}
+
+/* Every tile, whole and split, by shape and processors; also what the tests below run. */
+static const struct planned {
+    int processors;
+    struct shape s;
+    enum gemm_tile_kind tile;
+    int split;
+} planned[] = {
+    {1, {250, 250, 9}, TILE_128x128, 0},    {1, {128, 128, 24}, TILE_128x128, 0},
+    {4, {250, 255, 1030}, TILE_128x128, 1}, {4, {256, 256, 1040}, TILE_128x128, 1},
+    {1, {65, 60, 21}, TILE_64x64, 0},       {1, {64, 64, 48}, TILE_64x64, 0},
+    {8, {120, 122, 515}, TILE_64x64, 1},    {4, {64, 64, 1024}, TILE_64x64, 1},
+    {1, {200, 16, 40}, TILE_128x16, 0},     {4, {130, 9, 31}, TILE_128x16, 0},
+    {64, {128, 16, 1040}, TILE_128x16, 1},  {64, {131, 7, 777}, TILE_128x16, 1},
+};
+enum { PLANNED = sizeof(planned) / sizeof(planned[0]) };
+
+static void each_tile_is_planned(void **state)
+{
+    for (int i = 0; i < PLANNED; i++) {
+        const struct planned *p = &planned[i];
+        struct gemm_plan got = gemm_plan_of(gpu_of(p->processors), p->s.m, p->s.n, p->s.k);
+        if (got.tile != p->tile || (got.splits > 1) != p->split)
+            fail_msg("(%d, %d) of depth %d on %d processors: tile %d in %d parts", p->s.m, p->s.n,
+                     p->s.k, p->processors, (int)got.tile, got.splits);
+    }
+}
+
+/* Parts cover the depth, none is empty, and the work area holds them. */
+static void plans_hold_together(void **state)
+{
+    static const int sizes[] = {1, 2, 16, 17, 64, 100, 257, 1000, 4096};
+    static const int depths[] = {0, 1, 127, 255, 256, 1000, 4609, 65536};
+    static const int processors[] = {1, 8, 46, 132};
+    for (size_t i = 0; i < 9 * 9 * 8 * 4; i++) {
+        int m = sizes[i % 9], n = sizes[i / 9 % 9], k = depths[i / 81 % 8];
+        struct gemm_plan p = gemm_plan_of(gpu_of(processors[i / 648]), m, n, k);
+        assert_in_range(p.splits, 1, 256);
+        if (p.splits == 1) {
+            assert_int_equal(p.part, k);
+            assert_int_equal(p.bytes, 0);
+            continue;
+        }
+        assert_int_equal(p.part % 16, 0);
+        assert_true((long long)p.part * p.splits >= k && (long long)p.part * (p.splits - 1) < k);
+        assert_true(p.bytes == (size_t)p.splits * (size_t)m * (size_t)n * sizeof(float));
+    }
+}
+
+/* c, between guards; a and b `offset` bytes from an address that suits float4. */
+static float *product(struct device *d, int ta, int tb, struct shape s, int slack, size_t offset,
+                      int add)
+{
+    int lda = (ta ? s.m : s.k) + slack, ldb = (tb ? s.k : s.n) + slack, ldc = s.n + slack;
+    size_t a_count = (size_t)(ta ? s.k : s.m) * (size_t)lda,
+           b_count = (size_t)(tb ? s.n : s.k) * (size_t)ldb, c_count = (size_t)s.m * (size_t)ldc;
+    float *a = guarded_at(a_count * sizeof(*a), offset),
+          *b = guarded_at(b_count * sizeof(*b), offset);
+    float *c = guarded_floats(c_count);
+    random_fill(a, a_count, 1, -1, 1);
+    random_fill(b, b_count, 2, -1, 1);
+    random_fill(c, c_count, 3, -1, 1);
+    for (int i = 0; i < s.m && !add; i++)
+        poison(c + (size_t)i * (size_t)ldc, (size_t)s.n * sizeof(*c));
+    void *work = guarded(d->kernels->gemm_work(d, s.m, s.n, s.k));
+    d->kernels->gemm(d, ta, tb, s.m, s.n, s.k, 0.7f, a, lda, b, ldb, c, ldc, add, work);
+    guarded_free(work);
+    guarded_free_at(a, offset);
+    guarded_free_at(b, offset);
+    return c;
+}
+
+static void each_tile_is_the_reference(void **state)
+{
+    struct device *ref = check_device("reference", 1);
+    for (int i = 0; i < PLANNED; i++) {
+        const struct planned *p = &planned[i];
+        struct device *d = gpu_of(p->processors);
+        for (int way = 0; way < 4; way++) {
+            /* 0, 4: float4 where the shape allows it; else addresses or rows that do not */
+            int slack = way == 1 ? 3 : way == 2 ? 4 : 0, add = way % 2;
+            size_t offset = way == 3 ? 4 : 0, count = (size_t)p->s.m * (size_t)(p->s.n + slack);
+            float *got = product(d, way & 1, way >> 1, p->s, slack, offset, add);
+            float *want = product(ref, way & 1, way >> 1, p->s, slack, offset, add);
+            char what[128];
+            snprintf(what, sizeof(what), "tile %d split %d, ta %d tb %d (%d, %d) of %d",
+                     (int)p->tile, p->split, way & 1, way >> 1, p->s.m, p->s.n, p->s.k);
+            check_nmse(what, got, want, count, LIMIT);
+            guarded_free(got);
+            guarded_free(want);
+        }
+    }
+    device_close(ref);
+}
+
+/* The emulated GPU takes threads and blocks in another order each time. */
+static void any_order_gives_the_same_bits(void **state)
+{
+    for (int i = 0; i < PLANNED; i++) {
+        const struct planned *p = &planned[i];
+        size_t bytes = (size_t)p->s.m * (size_t)p->s.n * sizeof(float);
+        float *once = product(gpu_of(p->processors), 0, 0, p->s, 0, 0, 1);
+        float *again = product(gpu_of(p->processors), 0, 0, p->s, 0, 0, 1);
+        check_same("a product done again", again, once, bytes);
+        guarded_free(once);
+        guarded_free(again);
+    }
+}
+
+/* A convolution's windows in every tile: few processors make the tiles large, many split. */
+static void convolutions_in_each_tile(void **state)
+{
+    /* n, c, h, w, k, kh, kw, sh, sw, ph, pw */
+    static const struct conv_case cases[] = {
+        {2, 17, 10, 9, 130, 3, 3, 1, 1, 1, 1}, {3, 15, 8, 8, 129, 1, 1, 1, 1, 0, 0},
+        {2, 130, 4, 4, 14, 1, 1, 1, 1, 0, 0},  {1, 60, 3, 3, 131, 3, 3, 1, 1, 1, 1},
+        {3, 16, 12, 12, 3, 3, 3, 1, 1, 1, 1},  {2, 9, 13, 12, 34, 3, 3, 2, 2, 1, 1},
+    };
+    struct device *ref = check_device("reference", 1);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (int processors = 1; processors <= 64; processors *= 64)
+            for (int transposed = 0; transposed < 2; transposed++)
+                conv_against_reference(gpu_of(processors), ref, cases[i], transposed);
+    device_close(ref);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_tile_is_planned),
+        cmocka_unit_test(plans_hold_together),
+        cmocka_unit_test(each_tile_is_the_reference),
+        cmocka_unit_test(any_order_gives_the_same_bits),
+        cmocka_unit_test(convolutions_in_each_tile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
