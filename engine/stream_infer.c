@@ -63,18 +63,18 @@ static int check_answer(struct stream *s)
                    channel_peer(s->next), h->step, h->n_samples, m->step, m->n);
 }
 
-/* Waits until look() says 1: for next, which may be computing. */
+/* Waits until look() says 1: for next, which may be computing. Where it fails after the node was
+ * stopped, the node is so again: what was under way is not begun anew. */
 static int wait_for_next(struct stream *s, int (*look)(struct stream *s))
 {
     uint64_t since = clock_now_ns();
-    for (;;) {
-        int ret = look(s);
-        if (ret != 0)
-            return ret < 0 ? ret : 0;
-        ret = stream_wait(s, true, since, &s->stopping);
-        if (ret < 0)
-            return ret;
-    }
+    int ret;
+    while ((ret = look(s)) == 0)
+        if ((ret = stream_wait(s, true, since, &s->stopping)) < 0)
+            break;
+    if (ret < 0 && s->stopping)
+        net_stop(s->node->net);
+    return ret < 0 ? ret : 0;
 }
 
 static int look_slot(struct stream *s)

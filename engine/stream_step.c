@@ -171,11 +171,11 @@ static int can_backward(struct stream *s, int index)
     return ret;
 }
 
-static int run_micros(struct stream *s, const struct feed *feed)
+/* *stopped: the node was stopped meanwhile, which only the first time lets the step finish. */
+static int run_micros(struct stream *s, const struct feed *feed, bool *stopped)
 {
     int begun = 0, done = 0, count = 1;
     uint64_t since = clock_now_ns();
-    bool stopped = false;
     while (done < count) {
         int ret = 0;
         if (done < begun && (ret = can_backward(s, done)) == 1) {
@@ -185,7 +185,7 @@ static int run_micros(struct stream *s, const struct feed *feed)
             count = slot_of(s, 0)->micro.count;
         } else if (ret == 0) {
             bool answer = s->next && done < begun;
-            ret = stream_wait(s, answer, since, &stopped);
+            ret = stream_wait(s, answer, since, stopped);
             stream_mark(s, answer ? STEP_WAIT : STEP_QUEUE);
             if (ret < 0)
                 return ret;
@@ -195,8 +195,6 @@ static int run_micros(struct stream *s, const struct feed *feed)
             return ret;
         since = clock_now_ns();
     }
-    if (stopped)
-        net_stop(s->node->net);
     return 0;
 }
 
@@ -208,7 +206,10 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
     memset(s->part_ns, 0, sizeof(s->part_ns));
     if (!s->mark_ns)
         s->mark_ns = clock_now_ns();
-    int ret = run_micros(s, feed);
+    bool stopped = false;
+    int ret = run_micros(s, feed, &stopped);
+    if (stopped) /* whether it has finished or failed: it is not begun anew */
+        net_stop(node->net);
     if (ret < 0)
         return ret;
     if (s->update_begun)

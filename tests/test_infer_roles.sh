@@ -194,4 +194,27 @@ test_signals() {
     end_workers
 }
 
+# Stopped while it waits for an answer that never comes: it does not begin anew.
+test_a_stop_outlives_the_stream() {
+    serve last infer final --weights weights || return 1
+    "$engine" infer $data --role source --upstream "127.0.0.1:$port" --inferences 1000000 --in-flight 4 --json \
+        >stop.json 2>stop.out &
+    local source=$! status guard
+    await stop.json '"request":50,' || return 1
+    kill -STOP "$worker"
+    sleep 0.2
+    kill -TERM $source
+    sleep 0.2
+    kill -KILL "$worker"
+    wait "$worker" 2>/dev/null
+    workers=()
+    (sleep 20 && kill -KILL $source) 2>/dev/null &
+    guard=$!
+    wait $source
+    status=$?
+    kill $guard
+    wait $guard 2>/dev/null
+    [ $status = 143 ] || fail "source ended with status $status: $(cat stop.out)"
+}
+
 run_tests "$@"

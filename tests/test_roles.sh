@@ -109,6 +109,34 @@ test_signals_end_a_source_and_a_worker_cleanly() {
     [ $status = 143 ] || fail "source ended with status $status: $(cat signal.out)"
 }
 
+# Stopped in the middle of a step, of which nothing comes: neither waits for a neighbour any more.
+test_a_stop_outlives_the_stream() {
+    local source status victim
+    rm -f stop.csv
+    start_worker last --role final || return 1
+    victim=$worker
+    start_worker w --role intermediate --upstream "127.0.0.1:$port" || return 1
+    "$engine" train $steps --role source --upstream "127.0.0.1:$port" --batches 0 --epochs 100 --log stop.csv \
+        >stop.out 2>&1 &
+    source=$!
+    await stop.csv "^20," || return 1
+    kill -STOP "$victim"
+    sleep 0.2
+    kill -TERM $source "$worker"
+    sleep 0.2
+    kill -KILL "$victim"
+    wait "$victim" 2>/dev/null
+    (sleep 20 && kill -KILL $source "$worker") 2>/dev/null &
+    local guard=$!
+    wait $source
+    status=$?
+    [ $status = 143 ] || fail "source ended with status $status: $(cat stop.out)" || return 1
+    end_worker || return 1
+    kill $guard
+    wait $guard 2>/dev/null
+    return 0
+}
+
 test_rubbish_disturbs_nobody() {
     start_worker w --role final || return 1
     local source i
