@@ -31,6 +31,9 @@ ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf1
 # with URING=0, the poll transport alone is built.
 HAVE_LIBURING := $(if $(filter 0,$(URING)),0,$(shell scripts/have_liburing.sh $(CC) && echo 1 || echo 0))
 
+# Of the monitor, --http wants libmicrohttpd. Without it, or with HTTP=0, the rest is built.
+HAVE_MICROHTTPD := $(if $(filter 0,$(HTTP)),0,$(shell scripts/have_microhttpd.sh $(CC) && echo 1 || echo 0))
+
 # CUDA: release builds hold it where nvcc is, in PATH or under /usr/local/cuda, or NVCC; not with
 # CUDA=0. MODE=emu compiles the same sources with g++ against the emulated GPU of tests/emu.
 NVCC ?= $(or $(shell command -v nvcc),$(wildcard /usr/local/cuda/bin/nvcc))
@@ -65,12 +68,13 @@ SAN_WARNINGS := $(if $(SAN),$(if $(findstring clang,$(CC_VERSION)),-Wno-pass-fai
 HARDEN := -fPIE -fstack-protector-strong $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 
 CPPFLAGS += -I. $(CUDA_INCLUDE) -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"' \
-	-DHAVE_LIBURING=$(HAVE_LIBURING) $(if $(SAN),-DSANITIZED)
+	-DHAVE_LIBURING=$(HAVE_LIBURING) -DHAVE_MICROHTTPD=$(HAVE_MICROHTTPD) $(if $(SAN),-DSANITIZED)
 CFLAGS += -std=gnu11 -g $(if $(SAN),-O1,-O2) -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter $(SAN_WARNINGS) \
 	$(if $(WERROR),-Werror) -ffile-prefix-map=$(CURDIR)=. $(HARDEN) -pthread $(SAN)
 LDFLAGS += -pie -Wl,-z,relro,-z,now -pthread $(SAN)
-LDLIBS += $(if $(filter 1,$(HAVE_LIBURING)),-luring) -ljansson -ljpeg -lpng -lz $(CUDA_LIBS) -ldl -lm
+LDLIBS += $(if $(filter 1,$(HAVE_LIBURING)),-luring) \
+	$(if $(filter 1,$(HAVE_MICROHTTPD)),-lmicrohttpd) -ljansson -ljpeg -lpng -lz $(CUDA_LIBS) -ldl -lm
 
 # ---- files ----
 
@@ -279,7 +283,7 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z][a-z -]*:.*## / {printf "  %-33s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n%s\n' 'On the make line: MODEL, BATCH_SIZE, BATCHES, EPOCHS, INFERENCES, ARGS="--lr 0.01" reach the program;' \
-		'MODE (release, asan, ubsan, tsan), CC, V=1, WERROR=1, URING=0 reach the build; FETCH=0: no downloads.'
+		'MODE (release, asan, ubsan, tsan), CC, V=1, WERROR=1, URING=0, HTTP=0 reach the build; FETCH=0: no downloads.'
 
 # ---- what the targets above stand on ----
 
@@ -355,6 +359,9 @@ $(OUT)/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Its assembler includes the page.
+$(OUT)/monitor/page.o: monitor/page.html
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_SHARED) $(OUT)/libsparse.a
 	@echo "  LINK  $@"

@@ -16,7 +16,9 @@ int cmd_monitor(const struct config *c)
                                          .interface = c->interface,
                                          .root = "",
                                          .rate = (double)c->rate,
-                                         .timeout_seconds = (double)c->timeout};
+                                         .timeout_seconds = (double)c->timeout,
+                                         .http_host = c->http.host,
+                                         .http_port = c->http.port};
     struct monitor_server *s;
     signals_catch();
     int ret = setup_not_words(monitor_server_open(&s, &opt));

@@ -163,6 +163,7 @@ int config_read(struct config *c, const struct words *w)
         .isa = "auto",
         .upstream = {.port = -1},
         .listen = {.port = -1},
+        .http = {.port = -1},
         .inferences = 100,
         .in_flight = 1,
         .conf = 0.95f,

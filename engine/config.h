@@ -62,6 +62,7 @@ struct config {
     bool unfolded;         /* of --no-fold */
     float rate, timeout;   /* of the monitor: samples a second, seconds */
     const char *interface; /* NULL: all of them */
+    struct address http;   /* port -1: off */
     bool quiet, verbose, monitor;
     const char *const *part_file; /* the operands: merge's parts, infer's pictures */
     int npart_file;

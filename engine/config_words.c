@@ -125,6 +125,22 @@ static int parse_choice(int *out, enum option o, const char *text, const char *c
     return 0;
 }
 
+/* "ADDR:PORT", "[ADDR]:PORT"; ":PORT" and "PORT": of this machine. */
+static int parse_http(struct config *c, const char *text)
+{
+    struct address *a = &c->http;
+    int ret;
+    if (*text && strspn(text, "0123456789") == strlen(text))
+        ret = number_int(&a->port, "--http", text, 0, 65535);
+    else
+        ret = address_parse(a, "--http", text, 0);
+    if (ret == 0 && a->port < 0)
+        return err_set(EINVAL, "--http wants ADDR:PORT or PORT, there is \"%s\"", text);
+    if (!*a->host)
+        strcpy(a->host, "127.0.0.1");
+    return ret;
+}
+
 /* Options of training and of the monitor, and their numbers. */
 static int parse_training(struct config *c, enum option o, const char *text)
 {
@@ -154,6 +170,8 @@ static int parse_training(struct config *c, enum option o, const char *text)
         return number_float(&c->timeout, "--timeout", text, 0.1f, 1e8f);
     case OPT_INTERFACE:
         return parse_path(&c->interface, o, text);
+    case OPT_HTTP:
+        return parse_http(c, text);
     default:
         CHECK(!"an option that nobody parses");
     }

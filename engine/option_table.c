@@ -95,6 +95,9 @@ static const struct option_spec specs[OPT_COUNT] = {
         "a run ends so many seconds after its last message (30)"},
     [OPT_INTERFACE] = {"interface", {0}, "NIC", MONITOR, 0,
         "count the bytes of this network interface; default: of all"},
+    [OPT_HTTP] = {"http", {0}, "ADDR:PORT", MONITOR, 0,
+        "serve a page with live charts, /api/runs as JSON and /metrics for Prometheus; PORT alone: "
+        "for this machine only; default: off"},
     [OPT_ENV_FILE] = {"env-file", {0}, "FILE", RUNS | MONITOR, 0,
         "dotenv file (./.env, then DATA_DIR/.env); never overrides the environment"},
     [OPT_QUIET] = {"quiet", {0}, NULL, RUNS | MONITOR, 0, "results and errors only"},

@@ -67,6 +67,7 @@ enum option {
     OPT_RATE,
     OPT_TIMEOUT,
     OPT_INTERFACE,
+    OPT_HTTP,
     OPT_ENV_FILE,
     OPT_QUIET,
     OPT_VERBOSE,

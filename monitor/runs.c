@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -22,11 +24,25 @@ static int row(const struct host *h, struct run *x, const struct host_sample *s,
         snprintf(gpu, sizeof(gpu), ",%.1f,%" PRIu64 ",%" PRIu64 ",%.0f", s->gpu_percent, s->ram_kb,
                  s->swap_kb, s->power_mw);
     return csv_row(&x->csv, "%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "%s",
-                   1e-9 * (double)(now_ns - x->start_ns), sent, recv, x->samples, x->tasks, gpu);
+                   1e-9 * (double)(now_ns - x->start_ns), sent, recv, x->totals.samples,
+                   x->totals.tasks, gpu);
 }
 
-static void end(struct run *x)
+static double seconds(const struct runs *r, uint64_t now_ns)
 {
+    return 1e-9 * (double)(now_ns - r->begin_ns);
+}
+
+static double unix_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void end(struct runs *r, struct run *x, uint64_t now_ns)
+{
+    board_end(r->board, x->place, seconds(r, now_ns), &x->totals);
     log_info("monitor", "Stopped benchmark '%s'", x->id);
     csv_close(&x->csv);
     x->live = false;
@@ -38,7 +54,7 @@ static void sample_and_end(struct runs *r, struct run *x, uint64_t now_ns)
     host_read(r->host, &s);
     if (row(r->host, x, &s, now_ns) < 0)
         log_warning("monitor", "Benchmark '%s': %s", x->id, err_text());
-    end(x);
+    end(r, x, now_ns);
 }
 
 static int start(struct runs *r, struct run **out, const struct event *e, uint64_t now_ns)
@@ -64,6 +80,7 @@ static int start(struct runs *r, struct run **out, const struct event *e, uint64
         return ret;
     }
     x->live = true;
+    x->place = board_begin(r->board, e, seconds(r, now_ns), unix_seconds());
     *out = x;
     log_info("monitor",
              "Started a new benchmark '%s' with log prefix '%s' monitoring nic '%s', file %s",
@@ -79,6 +96,25 @@ static struct run *find(struct runs *r, const char *id)
     return NULL;
 }
 
+/* A loss that was told before and is no more is not finite: JSON has no word for it. */
+static void add(struct board_totals *t, const struct event *e)
+{
+    if (e->kind == EVENT_BATCH)
+        t->samples += e->count;
+    if (e->kind == EVENT_TASK) {
+        t->tasks += e->count;
+        t->task_samples += e->samples;
+    }
+    if (e->has_loss)
+        t->loss = e->loss;
+    else if (e->kind == EVENT_BATCH || e->kind == EVENT_TASK)
+        t->loss = (double)NAN;
+    t->has_loss |= e->has_loss;
+    t->has_parts |= e->has_parts;
+    for (int i = 0; i < EVENT_PART_COUNT; i++)
+        t->part_seconds[i] += e->part_seconds[i];
+}
+
 int runs_event(struct runs *r, const struct event *e, uint64_t now_ns)
 {
     struct run *x = find(r, e->id);
@@ -91,11 +127,8 @@ int runs_event(struct runs *r, const struct event *e, uint64_t now_ns)
     if (ret < 0)
         return ret;
     x->message_ns = now_ns;
-    if (e->kind == EVENT_BATCH)
-        x->samples += e->count;
-    else if (e->kind == EVENT_TASK)
-        x->tasks += e->count;
-    else if (e->kind == EVENT_STOP)
+    add(&x->totals, e);
+    if (e->kind == EVENT_STOP)
         sample_and_end(r, x, now_ns);
     return 0;
 }
@@ -104,14 +137,16 @@ void runs_sample(struct runs *r, uint64_t now_ns)
 {
     struct host_sample s;
     host_read(r->host, &s);
+    board_tick(r->board, seconds(r, now_ns), unix_seconds(), &s);
     for (struct run *x = r->run; x < r->run + RUNS_MAX; x++) {
         if (!x->live)
             continue;
+        board_run(r->board, x->place, seconds(r, now_ns), &x->totals);
         if (row(r->host, x, &s, now_ns) < 0) {
             log_warning("monitor", "Benchmark '%s': %s", x->id, err_text());
-            end(x);
+            end(r, x, now_ns);
         } else if (now_ns - x->message_ns >= r->timeout_ns) {
-            end(x);
+            end(r, x, now_ns);
         }
     }
 }

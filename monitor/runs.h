@@ -5,6 +5,7 @@
 #ifndef MONITOR_RUNS_H
 #define MONITOR_RUNS_H
 
+#include "monitor/board.h"
 #include "monitor/csv.h"
 #include "monitor/event.h"
 #include "monitor/host.h"
@@ -17,12 +18,15 @@ struct run {
     struct csv csv;
     uint64_t start_ns, message_ns;   /* of the first row, of the last message */
     uint64_t bytes_sent, bytes_recv; /* the machine's at the first row */
-    uint64_t samples, tasks;
+    struct board_totals totals;
+    int place; /* on the board */
 };
 
 struct runs {
     const char *data_dir, *interface; /* NULL: all */
     struct host *host;
+    struct board *board; /* NULL: nobody looks */
+    uint64_t begin_ns;   /* when the monitor began */
     uint64_t timeout_ns;
     struct run run[RUNS_MAX];
 };

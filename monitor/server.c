@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "monitor/address.h"
+#include "monitor/http.h"
 #include "monitor/nvml.h"
 #include "monitor/runs.h"
 
@@ -39,6 +40,8 @@ struct monitor_server {
     uint64_t period_ns, next_sample_ns;
     struct host host;
     struct runs runs;
+    struct board *board; /* NULL: nobody watches */
+    struct http *http;
     struct connection connection[CONNECTIONS];
     uint64_t complaints_ns; /* the second in which these were logged, or were not */
     int complaints, unsaid;
@@ -47,6 +50,7 @@ struct monitor_server {
 /* At most COMPLAINTS lines a second: nobody fills the disk with a bad client. */
 static void complain(struct monitor_server *s, const char *sentence)
 {
+    board_message(s->board, true);
     uint64_t now = clock_now_ns();
     if (now - s->complaints_ns >= SECOND_NS) {
         if (s->unsaid)
@@ -85,6 +89,8 @@ static void take_message(struct monitor_server *s, struct connection *c, bool la
         ret = runs_event(&s->runs, &e, clock_now_ns());
         if (ret < 0)
             complain(s, err_text());
+        else
+            board_message(s->board, false);
         acknowledge(c);
         return;
     }
@@ -258,6 +264,24 @@ static int listen_there(struct monitor_server *s, const char *data_dir)
     return 0;
 }
 
+/* The page, where one is wanted. Its first sample is now. */
+static int open_http(struct monitor_server *s, const struct monitor_server_options *opt)
+{
+    struct runs *r = &s->runs;
+    if (opt->http_port < 0)
+        return 0;
+    s->board = r->board = board_new(s->host.has_gpu, opt->rate, opt->interface);
+    if (!s->board)
+        return err_set(ENOMEM, "no memory for what --http shows");
+    runs_sample(r, r->begin_ns);
+    return http_open(&s->http, opt->http_host, opt->http_port, s->board);
+}
+
+int monitor_server_http_port(const struct monitor_server *s)
+{
+    return s->http ? http_port(s->http) : -1;
+}
+
 int monitor_server_open(struct monitor_server **out, const struct monitor_server_options *opt)
 {
     struct monitor_server *s = calloc(1, sizeof(*s));
@@ -270,10 +294,13 @@ int monitor_server_open(struct monitor_server **out, const struct monitor_server
     s->runs.data_dir = opt->data_dir;
     s->runs.interface = opt->interface;
     s->runs.host = &s->host;
+    s->runs.begin_ns = clock_now_ns();
     s->runs.timeout_ns = (uint64_t)(1e9 * opt->timeout_seconds);
     int ret = host_open(&s->host, opt->root, opt->interface);
     if (ret == 0)
         ret = listen_there(s, opt->data_dir);
+    if (ret == 0)
+        ret = open_http(s, opt);
     if (ret < 0) {
         monitor_server_close(s);
         return ret;
@@ -292,6 +319,8 @@ void monitor_server_close(struct monitor_server *s)
     if (!s)
         return;
     runs_end(&s->runs, clock_now_ns());
+    http_close(s->http);
+    board_free(s->board);
     for (int i = 0; i < CONNECTIONS; i++)
         if (s->connection[i].fd >= 0)
             drop(&s->connection[i]);

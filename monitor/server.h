@@ -20,11 +20,15 @@ struct monitor_server_options {
     const char *root;      /* of the machine's files; "" */
     double rate;           /* samples a second */
     double timeout_seconds;
+    const char *http_host; /* where the runs can be watched, see http.h */
+    int http_port;         /* 0: the kernel chooses; -1: nowhere */
 };
 
 /* Listens. -EADDRINUSE where another monitor serves this folder; a socket that a dead one left is
  * replaced. -errno and a sentence. */
 int monitor_server_open(struct monitor_server **s, const struct monitor_server_options *opt);
+
+int monitor_server_http_port(const struct monitor_server *s);
 
 /* Until it is stopped, then 0; what is wrong with one run or one message is logged. */
 int monitor_server_run(struct monitor_server *s);

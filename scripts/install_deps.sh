@@ -35,6 +35,8 @@ check_build() {
     have_header jansson.h || need libjansson-dev "JSON: reports, safetensors headers"
     have_header jpeglib.h || need libjpeg-dev "JPEG pictures"
     have_header png.h || need libpng-dev "PNG pictures"
+    [ "${HTTP:-}" = 0 ] || have_header microhttpd.h ||
+        need libmicrohttpd-dev "the monitor's page and Prometheus's metrics"
     have_header zlib.h || need zlib1g-dev "gzip: data sets as they are published"
 }
 

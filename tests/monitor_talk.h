@@ -75,7 +75,7 @@ static inline struct monitor_server_options talk_options(const struct talk *t)
     static _Thread_local char root[TALK_PATH_BYTES];
     snprintf(root, sizeof(root), "%s/root", t->dir);
     return (struct monitor_server_options){
-        .data_dir = t->dir, .root = root, .rate = 20, .timeout_seconds = 30};
+        .data_dir = t->dir, .root = root, .rate = 20, .timeout_seconds = 30, .http_port = -1};
 }
 
 static inline void *talk_serve(void *arg)

@@ -274,6 +274,32 @@ static void test_killed(void **state)
     cli_remove("data");
 }
 
+/* A port alone, with a colon, with an address; where it is shown is said. */
+static void test_http_addresses(void **state)
+{
+    static const char *const row[][2] = {
+        {"0", "http://127.0.0.1:"},
+        {":0", "http://127.0.0.1:"},
+        {"127.0.0.1:0", "http://127.0.0.1:"},
+        {"[::1]:0", "http://[::1]:"},
+        {"0.0.0.0:0", "0.0.0.0 is no loopback address: whoever reaches it sees the runs"},
+    };
+    struct stat ipv6;
+    if (!HAVE_MICROHTTPD)
+        skip();
+    for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+        char words[64];
+        if (row[i][0][0] == '[' && stat("/proc/net/if_inet6", &ipv6) < 0)
+            continue;
+        snprintf(words, sizeof(words), "monitor --http %s", row[i][0]);
+        pid_t pid = cli_start(words);
+        cli_wait_for(row[i][1]);
+        cli_wait_for("Starting the monitoring server");
+        monitor_stop(pid, SIGTERM, 143);
+        cli_remove("data");
+    }
+}
+
 static void test_refusals(void **state)
 {
     pid_t monitor = monitor_start("");
@@ -283,6 +309,16 @@ static void test_refusals(void **state)
     cli_expect(&r, "monitor --rate 0", 2, "--rate wants");
     cli_expect(&r, "monitor --timeout x", 2, "--timeout wants");
     cli_expect(&r, "monitor --model small", 2, "monitor takes no --model");
+    cli_expect(&r, "monitor --http x", 2, "--http wants ADDR:PORT or PORT, there is \"x\"");
+    cli_expect(&r, "monitor --http 65536", 2, "--http");
+    cli_expect(&r, "monitor --http ::1", 2, "--http wants ADDR:PORT");
+    cli_expect(&r, "monitor --http", 2, "--http");
+    if (HAVE_MICROHTTPD)
+        cli_expect(&r, "monitor --data-dir elsewhere --http 192.0.2.1:0", 1,
+                   "cannot listen for HTTP on 192.0.2.1:0");
+    else
+        cli_expect(&r, "monitor --data-dir elsewhere --http 0", 1,
+                   "built without libmicrohttpd, which --http wants");
     monitor_stop(monitor, SIGTERM, 143);
     cli_remove("data");
 }
@@ -290,10 +326,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_alone),          cmocka_unit_test(test_split),
+        cmocka_unit_test(test_killed),         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_http_addresses),
     };
     return cmocka_run_group_tests(tests, cli_enter, cli_leave);
 }
