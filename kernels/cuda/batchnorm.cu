@@ -54,7 +54,7 @@ static __device__ struct moments block_merge(struct moments a)
         shared[threadIdx.x / CUDA_WARP] = a;
     __syncthreads();
     a = shared[0];
-    for (int w = 1; w < CUDA_WARPS; w++)
+    for (unsigned w = 1; w < blockDim.x / CUDA_WARP; w++)
         a = merge(a, shared[w]);
     __syncthreads();
     return a;
@@ -196,8 +196,8 @@ static void run_train(struct device *d, float *out, const float *inp, int n, int
     struct moments *found = (struct moments *)cuda_of(d)->scratch;
     for (struct channels s = channels_first(n, c, hw, QUADS); s.some; s = channels_next(s)) {
         dim3 grid(s.blocks, s.some);
-        LAUNCH(d, channel_moments<QUADS>, grid, CUDA_BLOCK, 0, found, inp, s);
-        LAUNCH(d, channel_train<QUADS>, grid, CUDA_BLOCK, 0, out, inp, found, s, t);
+        LAUNCH(d, channel_moments<QUADS>, grid, s.threads, 0, found, inp, s);
+        LAUNCH(d, channel_train<QUADS>, grid, s.threads, 0, out, inp, found, s, t);
     }
 }
 
@@ -223,11 +223,11 @@ void CUDA(batchnorm_forward_eval)(struct device *d, float *out, const float *inp
     for (struct channels s = channels_first(n, c, hw, quads); s.some; s = channels_next(s)) {
         dim3 grid(s.blocks, s.some);
         if (quads)
-            LAUNCH(d, channel_eval<true>, grid, CUDA_BLOCK, 0, out, inp, weight, bias, running_mean,
+            LAUNCH(d, channel_eval<true>, grid, s.threads, 0, out, inp, weight, bias, running_mean,
                    running_var, eps, act, s);
         else
-            LAUNCH(d, channel_eval<false>, grid, CUDA_BLOCK, 0, out, inp, weight, bias,
-                   running_mean, running_var, eps, act, s);
+            LAUNCH(d, channel_eval<false>, grid, s.threads, 0, out, inp, weight, bias, running_mean,
+                   running_var, eps, act, s);
     }
 }
 
@@ -238,8 +238,8 @@ static void run_backward(struct device *d, float *dinp, const float *dout, const
     float2 *found = (float2 *)cuda_of(d)->scratch;
     for (struct channels s = channels_first(n, c, hw, QUADS); s.some; s = channels_next(s)) {
         dim3 grid(s.blocks, s.some);
-        LAUNCH(d, channel_sums<QUADS>, grid, CUDA_BLOCK, 0, found, dout, inp, s, t);
-        LAUNCH(d, channel_gradient<QUADS>, grid, CUDA_BLOCK, 0, dinp, dout, inp, found, s, t);
+        LAUNCH(d, channel_sums<QUADS>, grid, s.threads, 0, found, dout, inp, s, t);
+        LAUNCH(d, channel_gradient<QUADS>, grid, s.threads, 0, dinp, dout, inp, found, s, t);
     }
 }
 

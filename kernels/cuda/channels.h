@@ -6,7 +6,7 @@
  * sums' bits do not either.
  *
  *     for (struct channels s = channels_first(n, c, hw, quads); s.some; s = channels_next(s))
- *         LAUNCH(d, kernel<...>, dim3(s.blocks, s.some), CUDA_BLOCK, 0, ..., s);
+ *         LAUNCH(d, kernel<...>, dim3(s.blocks, s.some), s.threads, 0, ..., s);
  *
  *     CHANNEL_EACH(e, s) {                             // in the kernel, <bool QUADS>
  *         int m = channel_load<QUADS>(v, inp, s, k, e);    // v[0 .. m - 1]
@@ -31,6 +31,7 @@ struct channels {
     struct divisor by_width;
     uint32_t c;
     uint32_t blocks;      /* a channel */
+    uint32_t threads;     /* a block: fewer than CUDA_BLOCK where a channel is small */
     uint32_t first, some; /* the channels of this launch; none: there are no more */
 };
 
@@ -118,8 +119,11 @@ static inline struct channels channels_first(int n, int c, int hw, int quads)
     s.count = (uint32_t)(quads ? count / 4 : count);
     s.width = (uint32_t)(quads ? hw / 4 : hw);
     s.by_width = divisor_make(s.width);
-    s.c = (uint32_t)c;
+    s.c = count ? (uint32_t)c : 0;
     s.blocks = blocks > 0 ? (uint32_t)blocks : 1;
+    s.threads = CUDA_BLOCK;
+    if (count < 4 * CUDA_BLOCK)
+        s.threads = (uint32_t)(count + 127) / 128 * 32; /* whole warps, four elements a thread */
     s.first = s.some = 0;
     return channels_next(s);
 }
