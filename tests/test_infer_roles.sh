@@ -196,7 +196,7 @@ test_signals() {
 
 # Stopped while it waits for an answer that never comes: it does not begin anew.
 test_a_stop_outlives_the_stream() {
-    serve last infer final --weights weights || return 1
+    start_worker last infer final --weights weights || return 1
     "$engine" infer $data --role source --upstream "127.0.0.1:$port" --inferences 1000000 --in-flight 4 --json \
         >stop.json 2>stop.out &
     local source=$! status guard
@@ -205,9 +205,7 @@ test_a_stop_outlives_the_stream() {
     sleep 0.2
     kill -TERM $source
     sleep 0.2
-    kill -KILL "$worker"
-    wait "$worker" 2>/dev/null
-    workers=()
+    kill_worker "$worker"
     (sleep 20 && kill -KILL $source) 2>/dev/null &
     guard=$!
     wait $source

@@ -124,14 +124,13 @@ test_a_stop_outlives_the_stream() {
     sleep 0.2
     kill -TERM $source "$worker"
     sleep 0.2
-    kill -KILL "$victim"
-    wait "$victim" 2>/dev/null
+    kill_worker "$victim"
     (sleep 20 && kill -KILL $source "$worker") 2>/dev/null &
     local guard=$!
     wait $source
     status=$?
     [ $status = 143 ] || fail "source ended with status $status: $(cat stop.out)" || return 1
-    end_worker || return 1
+    end_workers || return 1
     kill $guard
     wait $guard 2>/dev/null
     return 0
