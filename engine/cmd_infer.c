@@ -42,7 +42,8 @@ static int inference_open(struct inference *f, const struct config *c)
     f->plan = (struct stream_plan){.in_flight = c->in_flight,
                                    .wire = c->wire_dtype,
                                    .to_next = c->role->upstream,
-                                   .seed = c->seed};
+                                   .seed = c->seed,
+                                   .rounds = (uint32_t)c->inferences};
     int ret = setup_model(&f->model, c);
     if (!ret)
         ret = setup_slice(f->model, c, &open);
@@ -98,7 +99,11 @@ static int take_answer(struct inference *f, int *own_ret)
         return ret;
     double seconds = clock_seconds_since(f->start_ns[f->done % (uint64_t)f->c->in_flight]);
     *own_ret = f->kind->take(f, f->done, &answer, seconds);
+    monitor_parts(f->monitor, answer.part_ns);
     monitor_batch(f->monitor, answer.samples, (double)NAN);
+    step_times_note(f->times, answer.number, answer.part_ns);
+    for (int i = 0; i < STEP_PART_COUNT; i++)
+        f->part_ns[i] += answer.part_ns[i];
     stream_answer_done(f->stream);
     f->upstream.lost = 0;
     f->done++;
@@ -148,11 +153,12 @@ static int run_connected(struct inference *f, double *seconds)
     if (!ret) {
         progress_open(&f->progress, setup_messages(f->c), "inferences", f->requests);
         f->monitor = monitoring_open(f->c, f->model->name);
+        f->times = step_times_open(f->c, f->model->name, f->monitor);
         uint64_t start = clock_now_ns();
         ret = run_requests(f);
         *seconds = clock_seconds_since(start);
         progress_close(&f->progress);
-        monitor_client_close(f->monitor);
+        step_times_close(f->times, monitor_client_close(f->monitor));
     }
     if (ret == -EINTR && signals_pending())
         ret = 0; /* while it waited for the next node */
@@ -175,6 +181,9 @@ static int run(struct inference *f)
         setup_say(c, "Stopped by signal %d after %" PRIu64 " requests", signals_pending(), f->done);
     if (!ret && f->done)
         ret = f->kind->print(f, seconds);
+    char shares[STEP_SHARES_BYTES];
+    if (!ret && f->done)
+        setup_say(c, "Of a request: %s", step_shares(shares, f->part_ns));
     if (!ret && f->output && f->done == f->requests) {
         ret = setup_not_words(weights_writer_commit(f->output));
         if (!ret)

@@ -59,7 +59,8 @@ static int open_model(struct training *t)
                                    .micro_batches = c->micro_batches,
                                    .wire = c->wire_dtype,
                                    .to_next = c->role->upstream,
-                                   .seed = c->seed};
+                                   .seed = c->seed,
+                                   .rounds = (uint32_t)c->epochs};
     ret = setup_not_words(stream_open(&t->stream, &t->node, &t->plan));
     t->upstream = (struct upstream){.node = &t->node,
                                     .stream = t->stream,
@@ -141,7 +142,7 @@ static int train_step(struct training *t, double *loss_sum)
     note_loss(t, loss);
     monitor_parts(t->monitor, result.part_ns);
     monitor_batch(t->monitor, result.samples, loss);
-    step_times_note(t->times, &result);
+    step_times_note(t->times, result.step, result.part_ns);
     for (int i = 0; i < STEP_PART_COUNT; i++)
         t->part_ns[i] += result.part_ns[i];
     t->samples += (uint64_t)result.samples;

@@ -63,6 +63,7 @@ struct config {
     float rate, timeout;   /* of the monitor: samples a second, seconds */
     const char *interface; /* NULL: all of them */
     struct address http;   /* port -1: off */
+    const char *node_name; /* NULL: the host's */
     bool quiet, verbose, monitor;
     const char *const *part_file; /* the operands: merge's parts, infer's pictures */
     int npart_file;

@@ -106,7 +106,7 @@ static int parse_device(struct config *c, const char *text)
     return 0;
 }
 
-/* What a file or folder is called: anything but "". */
+/* What a file, a folder or a node is called: anything but "". */
 static int parse_path(const char **out, enum option o, const char *text)
 {
     if (!*text)
@@ -225,6 +225,8 @@ static int parse_network(struct config *c, enum option o, const char *text)
     case OPT_NO_MONITOR:
         c->monitor = false;
         return 0;
+    case OPT_NODE_NAME:
+        return parse_path(&c->node_name, o, text);
     case OPT_IN_FLIGHT:
         return number_int(&c->in_flight, "--in-flight", text, 1, MAX_IN_FLIGHT);
     default:

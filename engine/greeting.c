@@ -48,6 +48,7 @@ struct hello greeting_hello(const struct node *node, const struct stream *s,
         .nms = plan->limits.nms,
         .classes = (uint32_t)m->classes,
         .seed = plan->seed,
+        .rounds = plan->rounds,
         .step = step,
     };
     snprintf(h.model, sizeof(h.model), "%s", m->name);

@@ -8,6 +8,7 @@
 
 #include "engine/config.h"
 #include "engine/progress.h"
+#include "engine/step_times.h"
 #include "engine/upstream.h"
 #include "models/weights.h"
 #include "monitor/client.h"
@@ -26,10 +27,12 @@ struct inference {
     struct weights_writer *output; /* of --output; NULL: none */
     struct progress progress;
     struct monitor_client *monitor;
-    uint64_t requests;   /* to be done */
-    uint64_t sent, done; /* sent: and not lost again */
-    uint64_t begun;      /* the most that were ever sent: a lost request's latency goes on */
-    uint64_t *start_ns;  /* in_flight of them: request r's is number r % in_flight */
+    struct step_times *times;
+    uint64_t part_ns[STEP_PART_COUNT]; /* of all requests */
+    uint64_t requests;                 /* to be done */
+    uint64_t sent, done;               /* sent: and not lost again */
+    uint64_t begun;     /* the most that were ever sent: a lost request's latency goes on */
+    uint64_t *start_ns; /* in_flight of them: request r's is number r % in_flight */
 };
 
 struct infer_kind {

@@ -20,7 +20,9 @@ static struct event_about about(const struct config *c, const char *model)
 {
     char host[EVENT_ABOUT_BYTES] = "";
     struct event_about a = {.node = ""};
-    if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
+    if (c->node_name)
+        snprintf(host, sizeof(host), "%s", c->node_name);
+    else if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
         strcpy(host, "node");
     strcpy(a.application, c->command == CMD_TRAIN ? "learning" : "inference");
     event_clean(a.suite, sizeof(a.suite), c->role->suite);
@@ -29,12 +31,18 @@ static struct event_about about(const struct config *c, const char *model)
     return a;
 }
 
-void monitoring_prefix(char text[EVENT_PREFIX_BYTES], const struct config *c, const char *model)
+uint64_t monitoring_rounds(const struct config *c)
+{
+    return c->command == CMD_TRAIN ? c->epochs : c->inferences;
+}
+
+void monitoring_prefix(char text[EVENT_PREFIX_BYTES], const struct config *c, const char *model,
+                       uint64_t rounds, int batch_size)
 {
     char prefix[512];
     struct event_about a = about(c, model);
     snprintf(prefix, sizeof(prefix), "benchmark_%s-%s-%s-%s-%" PRIu64 "-%d", a.application, a.suite,
-             a.node, a.model, c->command == CMD_TRAIN ? c->epochs : c->inferences, c->batch_size);
+             a.node, a.model, rounds, batch_size);
     event_clean(text, EVENT_PREFIX_BYTES, prefix);
 }
 
@@ -43,7 +51,7 @@ struct monitor_client *monitoring_open(const struct config *c, const char *model
     char prefix[EVENT_PREFIX_BYTES];
     if (!c->monitor)
         return NULL;
-    monitoring_prefix(prefix, c, model);
+    monitoring_prefix(prefix, c, model, monitoring_rounds(c), c->batch_size);
     struct monitor_client_options opt = {.data_dir = c->data_dir,
                                          .prefix = prefix,
                                          .about = about(c, model),

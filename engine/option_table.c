@@ -106,6 +106,8 @@ static const struct option_spec specs[OPT_COUNT] = {
         "VGG: the first linear layer in full, in PyTorch's order of summation, instead of once for "
         "its 49 equal inputs"},
     [OPT_NO_MONITOR] = {"no-monitor", {0}, NULL, RUNS, 0, "send no statistics to a monitor"},
+    [OPT_NODE_NAME] = {"node-name", {"benchmark-node-name"}, "NAME", RUNS, 0,
+        "what statistics call this node (the host's name)"},
     [OPT_HELP] = {"help", {0}, NULL, ALL, 0, "print this and exit"},
 };
 /* clang-format on */

@@ -73,6 +73,7 @@ enum option {
     OPT_VERBOSE,
     OPT_NO_FOLD,
     OPT_NO_MONITOR,
+    OPT_NODE_NAME,
     OPT_HELP,
     OPT_COUNT
 };

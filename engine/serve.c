@@ -19,6 +19,8 @@ struct serving {
     struct model *model;
     struct node node;
     struct loss_log log;
+    struct monitor_client *monitor;
+    struct step_times *times;
 };
 
 static int bind_from(void *arg, int from)
@@ -31,6 +33,16 @@ static int bind_from(void *arg, int from)
         setup_say(s->c, "Layers %d:%d of %s, what the first neighbour leaves", from,
                   s->model->nlayer, s->model->name);
     return ret;
+}
+
+/* Statistics are named after what the neighbour that brings the work says of it. */
+static void stream_begins(void *arg, const struct stream_plan *plan)
+{
+    struct serving *s = arg;
+    char prefix[EVENT_PREFIX_BYTES];
+    monitoring_prefix(prefix, s->c, s->model->name, plan->rounds, plan->batch);
+    monitor_rename(s->monitor, prefix);
+    step_times_rename(s->times, prefix);
 }
 
 static int serving_open(struct serving *s, const struct config *c, bool *open)
@@ -62,9 +74,8 @@ int serve(const struct config *c)
     signals_catch();
     int ret = serving_open(&s, c, &open);
     if (!ret) {
-        struct monitor_client *monitor = monitoring_open(c, s.model->name);
-        struct step_times *times =
-            c->command == CMD_TRAIN ? step_times_open(c, s.model->name, monitor) : NULL;
+        s.monitor = monitoring_open(c, s.model->name);
+        s.times = step_times_open(c, s.model->name, s.monitor);
         struct worker_options opt = {
             .listen_host = c->listen.host,
             .listen_port = c->listen.port,
@@ -78,15 +89,16 @@ int serve(const struct config *c)
             .codec = c->codec,
             .save = c->save,
             .log = c->log ? &s.log : NULL,
-            .monitor = monitor,
-            .times = times,
+            .monitor = s.monitor,
+            .times = s.times,
             .bind = bind_from,
-            .bind_arg = &s,
+            .begins = stream_begins,
+            .arg = &s,
         };
         signals_call(stop_net, s.node.net);
         ret = setup_not_words(worker_run(&s.node, &opt));
         signals_call(NULL, NULL);
-        step_times_close(times, monitor_client_close(monitor));
+        step_times_close(s.times, monitor_client_close(s.monitor));
     }
     int closed = setup_not_words(loss_log_close(&s.log));
     int signal = signals_pending();

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -41,7 +42,7 @@ struct step_times *step_times_open(const struct config *c, const char *model,
     t->data_dir = c->data_dir;
     t->client = client;
     char prefix[EVENT_PREFIX_BYTES];
-    monitoring_prefix(prefix, c, model);
+    monitoring_prefix(prefix, c, model, monitoring_rounds(c), c->batch_size);
     snprintf(t->prefix, sizeof(t->prefix), "%s-steps", prefix);
     t->csv.fd = -1;
     t->start_ns = clock_now_ns();
@@ -83,7 +84,22 @@ void step_times_close(struct step_times *t, bool watched)
     free(t);
 }
 
-void step_times_note(struct step_times *t, const struct step_result *r)
+void step_times_rename(struct step_times *t, const char *prefix)
+{
+    char name[PREFIX_BYTES];
+    if (!t)
+        return;
+    snprintf(name, sizeof(name), "%s-steps", prefix);
+    if (!strcmp(name, t->prefix))
+        return;
+    if (monitor_answers(t->client))
+        flush(t);
+    t->first = t->count;
+    csv_close(&t->csv);
+    memcpy(t->prefix, name, sizeof(name));
+}
+
+void step_times_note(struct step_times *t, uint32_t step, const uint64_t part_ns[STEP_PART_COUNT])
 {
     if (!t)
         return;
@@ -94,10 +110,9 @@ void step_times_note(struct step_times *t, const struct step_result *r)
             t->first++;
     }
     struct row *row = &t->row[t->count++ % ROWS];
-    row->step = r->step;
+    row->step = step;
     row->end_ns = clock_now_ns();
-    for (int i = 0; i < STEP_PART_COUNT; i++)
-        row->part_ns[i] = r->part_ns[i];
+    memcpy(row->part_ns, part_ns, sizeof(row->part_ns));
 }
 
 const char *step_shares(char text[STEP_SHARES_BYTES], const uint64_t part_ns[STEP_PART_COUNT])

@@ -1,13 +1,13 @@
 /*
- * What the steps of a run spend their time on: sums for its summary, and a row a step in
- * DATA_DIR/stats/{prefix}-steps-%Y%m%d-%H%M%S.csv with the columns
+ * What the steps of a run, or its requests, spend their time on: sums for its summary, a row each
+ * in DATA_DIR/stats/{prefix}-steps-%Y%m%d-%H%M%S.csv with the columns
  * step,timestamp,queue,forward,backward,send,wait in seconds; timestamp is the step's end. Rows are
  * kept in fixed memory and written when it is full and at the end, where a monitor watches the run;
  * where none does, the oldest are dropped.
  *
  *     struct step_times *t = step_times_open(&config, "small", client);
  *     while (...)
- *         step_times_note(t, &result);
+ *         step_times_note(t, result.step, result.part_ns);
  *     step_times_close(t, monitor_client_close(client));
  */
 #ifndef ENGINE_STEP_TIMES_H
@@ -30,7 +30,10 @@ struct step_times *step_times_open(const struct config *c, const char *model,
 void step_times_close(struct step_times *t, bool watched);
 
 /* Allocates nothing; writes once in thousands of steps. */
-void step_times_note(struct step_times *t, const struct step_result *r);
+void step_times_note(struct step_times *t, uint32_t step, const uint64_t part_ns[STEP_PART_COUNT]);
+
+/* What is noted from now on goes into a file of another prefix; the same again: nothing happens. */
+void step_times_rename(struct step_times *t, const char *prefix);
 
 /* These sums as "queue 1.0 %, forward 30.2 %, backward 60.1 %, send 0.1 %, wait 8.6 %". */
 enum { STEP_SHARES_BYTES = 128 };

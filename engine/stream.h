@@ -47,6 +47,7 @@ struct stream_plan {
     bool from_prev, to_next;
     bool gradient_to_prev; /* false: prev has no layers and is answered with the loss alone */
     uint64_t seed;         /* of dropout */
+    uint32_t rounds;       /* epochs, or requests: what statistics are named after */
     /* inference of a detector, batch 1: the last node suppresses and answers with boxes */
     bool boxes;
     struct detect_limits limits;
@@ -61,7 +62,9 @@ struct feed {
 
 /* What the thread that runs a step does in it, from the end of the step before: until the input is
  * at hand (the batch read, or prev's frame); computing forward and the loss, backward and the
- * update; handing frames to the network; waiting for next's answer or room. */
+ * update; handing frames to the network; waiting for next's answer or room. Of an inference, from
+ * the answer before: queue holds what becomes of that answer too, forward what the last node does
+ * to find boxes, and there is no backward. */
 enum step_part { STEP_QUEUE, STEP_FORWARD, STEP_BACKWARD, STEP_SEND, STEP_WAIT, STEP_PART_COUNT };
 
 struct step_result {
@@ -122,14 +125,17 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
 struct stream_answer {
     uint32_t number; /* as it was sent */
     int samples;     /* of the request */
+    uint64_t part_ns[STEP_PART_COUNT];
     /* what the model's last layer gives, dim[0] is the request's n; or with plan.boxes and a
      * next node (count, BOX_FLOATS) of boxes, see detect_unpack */
     struct tensor out;
 };
 
-/* What one call of stream_serve answered. */
+/* What one call of stream_serve answered: nothing, or one request. */
 struct stream_served {
     int requests, samples;
+    uint32_t number;
+    uint64_t part_ns[STEP_PART_COUNT];
 };
 
 int stream_pending(const struct stream *s); /* requests sent and not answered yet */

@@ -5,6 +5,7 @@
  * runs it.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -13,6 +14,13 @@
 static struct stream_slot *slot_of(struct stream *s, uint64_t frame)
 {
     return &s->slot[frame % (uint64_t)s->nslot];
+}
+
+/* The parts since the request answered before are this one's. */
+static void take_parts(struct stream *s, uint64_t part_ns[STEP_PART_COUNT])
+{
+    memcpy(part_ns, s->part_ns, sizeof(s->part_ns));
+    memset(s->part_ns, 0, sizeof(s->part_ns));
 }
 
 static struct tensor boxes_tensor(int n)
@@ -41,10 +49,12 @@ static int forward(struct stream *s)
     int ret = device_sync(s->node->dev);
     if (ret < 0)
         return ret;
+    stream_mark(s, STEP_FORWARD);
     if (s->next) {
         stream_fill_head(channel_tx_head(s->next), WIRE_ACTIVATION, m, &s->next_tensor,
                          s->plan.wire);
         channel_publish(s->next);
+        stream_mark(s, STEP_SEND);
     }
     s->frame++;
     return 0;
@@ -90,13 +100,18 @@ static int look_answer(struct stream *s)
 int stream_request(struct stream *s, float **in)
 {
     CHECK(stream_infers(s) && !s->prev && stream_pending(s) < s->nslot);
+    if (!s->mark_ns)
+        s->mark_ns = clock_now_ns();
+    stream_mark(s, STEP_QUEUE);
     int ret = s->next ? wait_for_next(s, look_slot) : 0;
+    stream_mark(s, STEP_WAIT);
     *in = slot_of(s, s->frame)->in;
     return ret;
 }
 
 int stream_send(struct stream *s, uint32_t number, int n)
 {
+    stream_mark(s, STEP_QUEUE);
     slot_of(s, s->frame)->micro = stream_micro(number, n, 1, 0);
     return forward(s);
 }
@@ -105,11 +120,15 @@ int stream_answer(struct stream *s, struct stream_answer *answer)
 {
     CHECK(stream_pending(s) > 0);
     struct stream_slot *slot = slot_of(s, s->answered);
+    stream_mark(s, STEP_QUEUE);
     int ret = s->next ? wait_for_next(s, look_answer) : 0;
     if (ret == 0 && s->next)
         ret = check_answer(s);
     if (ret < 0)
         return ret;
+    if (s->next)
+        stream_mark(s, STEP_WAIT);
+    take_parts(s, answer->part_ns);
     answer->number = slot->micro.step;
     answer->samples = slot->micro.n;
     if (!s->next) {
@@ -148,7 +167,9 @@ static void send_answer(struct stream *s, int nboxes, struct stream_served *serv
         wire_head_shape(h, WIRE_F32, 2, (int[]){nboxes, BOX_FLOATS});
     channel_publish(s->prev);
     s->answered++;
-    *served = (struct stream_served){1, m->n};
+    stream_mark(s, STEP_SEND);
+    *served = (struct stream_served){.requests = 1, .samples = m->n, .number = m->step};
+    take_parts(s, served->part_ns);
 }
 
 /* Next's oldest answer, if it is there, to prev: 1. */
@@ -163,6 +184,7 @@ static int pass_back(struct stream *s, struct stream_served *served)
     if (ret < 0)
         return ret;
     CHECK(channel_payload(s->next, s->answered) == channel_tx_payload(s->prev));
+    stream_mark(s, STEP_WAIT);
     send_answer(s, (int)channel_head(s->next, s->answered)->dim[0], served);
     return 1;
 }
@@ -175,6 +197,7 @@ static int suppress(struct stream *s)
     int n = detect_boxes(s->box, tensor_floats(pass_out(pass)), m->boxes, m->classes,
                          &s->plan.limits, s->scratch);
     detect_pack(channel_tx_payload(s->prev), s->box, n);
+    stream_mark(s, STEP_FORWARD);
     return n;
 }
 
@@ -195,6 +218,7 @@ static int take_request(struct stream *s, struct stream_served *served)
     ret = stream_check_micro(s, h, 0, NULL);
     if (ret < 0)
         return ret;
+    stream_mark(s, s->next && stream_pending(s) > 0 ? STEP_WAIT : STEP_QUEUE);
     struct stream_slot *slot = slot_of(s, s->frame);
     slot->micro = stream_micro(h->step, (int)h->n_full, 1, 0);
     if (stream_wire_f16(s))
@@ -213,6 +237,8 @@ int stream_serve(struct stream *s, struct stream_served *served)
 {
     CHECK(stream_infers(s) && s->prev);
     *served = (struct stream_served){0};
+    if (!s->mark_ns)
+        s->mark_ns = clock_now_ns();
     int ret = 0;
     if (s->next) {
         release_answers(s);

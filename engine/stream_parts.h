@@ -40,7 +40,7 @@ struct stream {
     struct stream_slot *slot; /* nslot of them */
     bool update_begun;
     uint64_t copied_bytes;
-    uint64_t mark_ns, part_ns[STEP_PART_COUNT]; /* training: up to when the parts are counted */
+    uint64_t mark_ns, part_ns[STEP_PART_COUNT]; /* up to when the parts are counted */
 };
 
 /* What was done since the mark before was this. */

@@ -25,7 +25,7 @@ struct session {
     struct channel *prev, *next;
     bool running;                      /* accepted; until then it waits for the next node */
     uint64_t steps, samples, start_ns; /* steps: of an inference, requests answered */
-    uint64_t part_ns[STEP_PART_COUNT]; /* of training steps */
+    uint64_t part_ns[STEP_PART_COUNT]; /* of all of them */
 };
 
 struct worker {
@@ -86,8 +86,9 @@ static void session_end(struct session *x)
              channel_peer(x->prev), (unsigned long long)x->steps, unit(x),
              (unsigned long long)x->samples, s, s > 0 ? (double)x->samples / s : 0);
     char shares[STEP_SHARES_BYTES];
-    if (x->steps && !x->plan.in_flight)
-        log_info("worker", "Of a step: %s", step_shares(shares, x->part_ns));
+    if (x->steps)
+        log_info("worker", "Of a %s: %s", x->plan.in_flight ? "request" : "step",
+                 step_shares(shares, x->part_ns));
     channel_end(x->prev);
     if (x->next)
         channel_end(x->next);
@@ -100,6 +101,8 @@ static void session_accept(struct worker *w, struct session *x)
     struct channel_rings rings = stream_prev_rings(x->stream);
     channel_accept(x->prev, &a, &rings);
     stream_set_channels(x->stream, x->prev, x->next);
+    if (w->opt->begins)
+        w->opt->begins(w->opt->arg, &x->plan);
     x->running = true;
     x->start_ns = clock_now_ns();
     if (x->plan.in_flight > 0)
@@ -146,6 +149,7 @@ static int session_open(struct worker *w, struct session *x, const struct hello 
         .to_next = opt->next_host != NULL,
         .gradient_to_prev = h->want_gradient,
         .seed = h->seed,
+        .rounds = h->rounds,
         .boxes = opt->infers && node->model->boxes && h->answer == HELLO_BOXES,
         .limits = {h->conf, h->nms},
     };
@@ -178,7 +182,7 @@ static int bind_behind(struct worker *w, const struct hello *h, struct hello_wan
     want->layer_from = h->layer_to;
     want->ndim = 0;
     int ret = hello_check(h, want);
-    return ret < 0 ? ret : w->opt->bind(w->opt->bind_arg, from);
+    return ret < 0 ? ret : w->opt->bind(w->opt->arg, from);
 }
 
 static int check_and_open(struct worker *w, struct session *x, const struct hello *h)
@@ -236,7 +240,7 @@ static int train(struct worker *w, struct session *x, int *log_error)
         return ret;
     monitor_parts(w->opt->monitor, result.part_ns);
     monitor_task(w->opt->monitor, 1, result.samples, result.loss_sum / result.samples);
-    step_times_note(w->opt->times, &result);
+    step_times_note(w->opt->times, result.step, result.part_ns);
     for (int i = 0; i < STEP_PART_COUNT; i++)
         x->part_ns[i] += result.part_ns[i];
     x->steps++;
@@ -252,7 +256,13 @@ static int serve(struct worker *w, struct session *x)
     struct stream_served served;
     int ret = stream_serve(x->stream, &served);
     if (ret == 1) {
-        monitor_task(w->opt->monitor, served.requests, served.samples, (double)NAN);
+        if (served.requests) {
+            for (int i = 0; i < STEP_PART_COUNT; i++)
+                x->part_ns[i] += served.part_ns[i];
+            monitor_parts(w->opt->monitor, served.part_ns);
+            monitor_task(w->opt->monitor, served.requests, served.samples, (double)NAN);
+            step_times_note(w->opt->times, served.number, served.part_ns);
+        }
         x->steps += (uint64_t)served.requests;
         x->samples += (uint64_t)served.samples;
     }

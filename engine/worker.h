@@ -24,13 +24,15 @@ struct worker_options {
     int codec;
     const char *save;     /* written whenever a stream has ended, and at the end; NULL: not */
     struct loss_log *log; /* a row for every step of every stream; NULL: none */
-    struct monitor_client *monitor; /* told of every step; NULL: not */
+    struct monitor_client *monitor; /* told of every step and request; NULL: not */
     struct step_times *times;       /* likewise */
     /* Where the model is not bound yet: called once, for the first neighbour that fits but for its
      * last layer, to give this node the layers from there on and their weights. -errno and a
      * sentence: the neighbour is refused. */
     int (*bind)(void *arg, int from);
-    void *bind_arg;
+    /* Called when a stream begins, before its first step or request; NULL: not. */
+    void (*begins)(void *arg, const struct stream_plan *plan);
+    void *arg;
 };
 
 /* Until node->net is stopped: 0, after the step in progress is finished, the streams are ended and

@@ -15,7 +15,8 @@ struct hello_wire {
     uint32_t dim[WIRE_MAX_DIM];
     char model[HELLO_NAME_BYTES], node[HELLO_NAME_BYTES];
     float conf, nms;
-    uint8_t reserved[96];
+    uint32_t rounds;
+    uint8_t reserved[92];
 };
 _Static_assert(sizeof(struct hello_wire) == HELLO_WIRE_BYTES, "hello is 320 bytes on the wire");
 
@@ -35,6 +36,7 @@ void hello_encode(const struct hello *h, void *aux)
         .answer = h->answer,
         .conf = h->conf,
         .nms = h->nms,
+        .rounds = h->rounds,
         .want_gradient = h->want_gradient,
         .dtype = h->dtype,
         .model_hash = h->model_hash,
@@ -161,6 +163,7 @@ int hello_decode(struct hello *h, const void *aux, size_t aux_bytes)
         .nms = w.nms,
         .classes = w.classes,
         .seed = w.seed,
+        .rounds = w.rounds,
         .step = w.step,
     };
     for (int i = 0; i < WIRE_MAX_DIM; i++)

@@ -43,6 +43,7 @@ struct hello {
     float conf, nms;               /* with HELLO_BOXES: limits of detections, 0 to 1 */
     uint32_t classes;              /* training: labels are 0 .. classes-1 */
     uint64_t seed;
+    uint32_t rounds; /* epochs, or requests of an inference (0: its data once): a name's part */
     /* the step that the first frame will belong to: > 0 on a stream that goes on */
     uint64_t step;
     char node[HELLO_NAME_BYTES]; /* who speaks, for logs; may be empty */

@@ -167,11 +167,68 @@ static void test_alone(void **state)
     name_of(prefix, sizeof(prefix), "benchmark_inference-aio-%s-small-3-5-2");
     assert_true(totals(prefix, &samples, &tasks));
     assert_true(samples == 15 && tasks == 0);
+    name_of(prefix, sizeof(prefix), "benchmark_inference-aio-%s-small-3-5-steps-2");
+    step_times(prefix, 3, part);
+    assert_true(part[1] > 0 && part[2] == 0 && part[3] == 0 && part[4] == 0);
 
     cli_expect(&r, "train --model small --dataset shapes --batches 1 --no-monitor", 0, "");
     assert_false(totals("benchmark", &samples, &tasks));
     monitor_stop(monitor, SIGTERM, 143);
     assert_int_equal(access("data/sparse-benchmark.sock", F_OK), -1);
+    cli_remove("data");
+}
+
+/* Three nodes that infer: a row a request, and forward, but no backward. A second stream of other
+ * words goes into files of its own. */
+static void test_split_inference(void **state)
+{
+    char words[256], prefix[256];
+    unsigned long long samples, tasks;
+    double part[5];
+    int port[2] = {port_free_a_moment_ago(), port_free_a_moment_ago()};
+    pid_t monitor = monitor_start("");
+    snprintf(words, sizeof(words), "infer --model small --role final --quiet --listen 127.0.0.1:%d",
+             port[1]);
+    pid_t final = cli_start(words);
+    snprintf(words, sizeof(words),
+             "infer --model small --role intermediate --quiet --layers 2:4 --listen 127.0.0.1:%d "
+             "--upstream 127.0.0.1:%d --node-name middle",
+             port[0], port[1]);
+    pid_t middle = cli_start(words);
+    for (int n = 5; n <= 7; n += 2) {
+        snprintf(words, sizeof(words),
+                 "infer --model small --dataset shapes --role client --layers 0:2 --inferences %d "
+                 "--batch-size 8 --in-flight %d --upstream 127.0.0.1:%d",
+                 n, n - 4, port[0]);
+        cli_expect(&r, words, 0, "");
+        assert_non_null(strstr(r.out, "\nOf a request: queue "));
+        sleep_ms(300); /* that the monitor has answered the workers */
+    }
+    monitor_stop(middle, SIGTERM, 143);
+    monitor_stop(final, SIGTERM, 143);
+    for (int n = 5; n <= 7; n += 2) {
+        snprintf(words, sizeof(words), "benchmark_inference-offload_client-%%s-small-%d-8-2", n);
+        name_of(prefix, sizeof(prefix), words);
+        assert_true(totals(prefix, &samples, &tasks));
+        assert_true(samples == 8ull * (unsigned)n && tasks == 0);
+        snprintf(words, sizeof(words), "benchmark_inference-offload_client-%%s-small-%d-8-st", n);
+        name_of(prefix, sizeof(prefix), words);
+        step_times(prefix, n, part);
+        assert_true(part[1] > 0 && part[2] == 0 && part[3] > 0 && part[4] > 0);
+        snprintf(prefix, sizeof(prefix),
+                 "benchmark_inference-offload_intermediate-middle-small-%d-8-2", n);
+        assert_true(totals(prefix, &samples, &tasks));
+        assert_true(samples == 0 && tasks == (unsigned)n);
+        snprintf(prefix, sizeof(prefix),
+                 "benchmark_inference-offload_intermediate-middle-small-%d-8-st", n);
+        step_times(prefix, n, part);
+        assert_true(part[0] > 0 && part[1] > 0 && part[2] == 0 && part[3] > 0 && part[4] > 0);
+        snprintf(words, sizeof(words), "benchmark_inference-offload_final-%%s-small-%d-8-st", n);
+        name_of(prefix, sizeof(prefix), words);
+        step_times(prefix, n, part);
+        assert_true(part[0] > 0 && part[1] > 0 && part[2] == 0 && part[3] > 0 && part[4] == 0);
+    }
+    monitor_stop(monitor, SIGTERM, 143);
     cli_remove("data");
 }
 
@@ -190,32 +247,30 @@ static void test_split(void **state)
              "--upstream 127.0.0.1:%d",
              port[0], port[1]);
     pid_t middle = cli_start(words);
-    snprintf(words, sizeof(words),
-             "train --model small --dataset shapes --role client --layers 0:2 --batches 6 "
-             "--batch-size 8 --upstream 127.0.0.1:%d",
-             port[0]);
+    snprintf(
+        words, sizeof(words),
+        "train --model small --dataset shapes --role client --layers 0:2 --batches 3 --epochs 2 "
+        "--batch-size 8 --upstream 127.0.0.1:%d --benchmark-node-name edge-1",
+        port[0]);
     cli_expect(&r, words, 0, "");
     assert_non_null(strstr(r.out, "Trained 48 samples"));
     monitor_stop(middle, SIGTERM, 143);
     monitor_stop(final, SIGTERM, 143);
-    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_client-%s-small-1-8-2");
-    assert_true(totals(prefix, &samples, &tasks));
+    assert_true(totals("benchmark_learning-offload_client-edge-1-small-2-8-2", &samples, &tasks));
     assert_true(samples == 48 && tasks == 0);
     double part[5];
-    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_client-%s-small-1-8-steps-2");
-    step_times(prefix, 6, part);
+    step_times("benchmark_learning-offload_client-edge-1-small-2-8-steps-2", 6, part);
     assert_true(part[1] > 0 && part[2] > 0 && part[3] > 0 && part[4] > 0);
-    name_of(prefix, sizeof(prefix),
-            "benchmark_learning-offload_intermediate-%s-small-1-64-steps-2");
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_intermediate-%s-small-2-8-steps-2");
     step_times(prefix, 6, part);
     assert_true(part[0] > 0 && part[1] > 0 && part[2] > 0 && part[3] > 0 && part[4] > 0);
-    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_final-%s-small-1-64-steps-2");
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_final-%s-small-2-8-steps-2");
     step_times(prefix, 6, part);
     assert_true(part[0] > 0 && part[1] > 0 && part[2] > 0 && part[3] > 0 && part[4] == 0);
-    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_intermediate-%s-small-1-64-2");
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_intermediate-%s-small-2-8-2");
     assert_true(totals(prefix, &samples, &tasks));
     assert_true(samples == 0 && tasks == 6);
-    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_final-%s-small-1-64-2");
+    name_of(prefix, sizeof(prefix), "benchmark_learning-offload_final-%s-small-2-8-2");
     assert_true(totals(prefix, &samples, &tasks));
     assert_true(samples == 0 && tasks == 6);
     monitor_stop(monitor, SIGINT, 130);
@@ -326,9 +381,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_alone),          cmocka_unit_test(test_split),
-        cmocka_unit_test(test_killed),         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_http_addresses),
+        cmocka_unit_test(test_alone),           cmocka_unit_test(test_split),
+        cmocka_unit_test(test_split_inference), cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_http_addresses),
     };
     return cmocka_run_group_tests(tests, cli_enter, cli_leave);
 }

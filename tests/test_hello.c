@@ -31,6 +31,7 @@ static struct hello good(void)
         .answer = HELLO_RAW,
         .classes = 1000,
         .seed = 0xfedcba9876543210,
+        .rounds = 1000000000,
         .step = 1ull << 40,
         .node = "jetson-1",
     };
@@ -65,6 +66,7 @@ static void test_there_and_back(void **state)
     assert_int_equal(b.mode, a.mode);
     assert_string_equal(b.model, a.model);
     assert_true(b.model_hash == a.model_hash && b.seed == a.seed && b.step == a.step);
+    assert_int_equal(b.rounds, a.rounds);
     assert_int_equal(b.layer_from, a.layer_from);
     assert_int_equal(b.layer_to, a.layer_to);
     assert_int_equal(b.batch, a.batch);
