@@ -41,7 +41,7 @@ static void stream_begins(void *arg, const struct stream_plan *plan)
     struct serving *s = arg;
     char prefix[EVENT_PREFIX_BYTES];
     monitoring_prefix(prefix, s->c, s->model->name, plan->rounds, plan->batch);
-    monitor_rename(s->monitor, prefix);
+    monitor_begin(s->monitor, prefix);
     step_times_rename(s->times, prefix);
 }
 

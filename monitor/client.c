@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ struct counts {
 
 struct monitor_client {
     pthread_t thread;
-    int wake;                    /* readable: closing */
+    int wake;                    /* readable: there is something to do now */
+    sem_t begun;                 /* a benchmark that was asked for is told of, or cannot be */
     _Atomic uint64_t closing_ns; /* since then; 0: not yet */
 
     _Atomic uint64_t samples, tasks, task_samples,
@@ -39,8 +41,8 @@ struct monitor_client {
     _Atomic double loss;
     _Atomic bool heard; /* a monitor has answered */
 
-    pthread_mutex_t lock; /* of the next three */
-    bool renamed;
+    pthread_mutex_t lock; /* of the next four */
+    bool asked, renamed;
     char next_prefix[EVENT_PREFIX_BYTES];
     struct counts renamed_at;
 
@@ -80,15 +82,26 @@ static int patience_ms(const struct monitor_client *c)
     return left > 0 ? (int)left : 0;
 }
 
+static void drain(int fd)
+{
+    uint64_t n;
+    if (read(fd, &n, sizeof(n)) < 0)
+        return; /* nothing was there */
+}
+
 static int answered(const struct monitor_client *c, int fd)
 {
     struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = c->wake, .events = POLLIN}};
     char answer[3];
-    int n = poll(p, c->closing_ns ? 1 : 2, patience_ms(c));
-    if (n > 0 && !p[0].revents)
-        n = poll(p, 1, patience_ms(c)); /* it is closing since */
-    if (n <= 0)
-        return -ETIMEDOUT;
+    for (;;) {
+        bool closing = c->closing_ns;
+        p[0].revents = 0;
+        if (poll(p, closing ? 1 : 2, patience_ms(c)) <= 0)
+            return -ETIMEDOUT;
+        if (p[0].revents)
+            break;
+        drain(c->wake);
+    }
     return recv(fd, answer, sizeof(answer), 0) == 3 && !memcmp(answer, "ACK", 3) ? 0 : -EPROTO;
 }
 
@@ -205,33 +218,41 @@ static void begin_after_gap(struct monitor_client *c, uint64_t now_ns)
 }
 
 /* What belongs to the benchmark before is told it, then that has ended. */
-static void take_new_prefix(struct monitor_client *c)
+static void take_prefix(struct monitor_client *c, const char *prefix, const struct counts *at)
 {
-    pthread_mutex_lock(&c->lock);
-    bool renamed = c->renamed;
-    char prefix[EVENT_PREFIX_BYTES];
-    struct counts at = c->renamed_at;
-    memcpy(prefix, c->next_prefix, sizeof(prefix));
-    c->renamed = false;
-    pthread_mutex_unlock(&c->lock);
-    if (!renamed)
-        return;
     if (c->seen_ns && !c->absent)
-        tell_counts(c, &at);
+        tell_counts(c, at);
     if (c->started && !c->absent)
         tell(c, EVENT_STOP);
-    memcpy(c->event.prefix, prefix, sizeof(prefix));
-    begin(c, &at);
-    c->seen = at;
+    memcpy(c->event.prefix, prefix, sizeof(c->event.prefix));
+    begin(c, at);
+    c->seen = *at;
     c->seen_ns = 0;
+}
+
+/* True: a benchmark is asked for. */
+static bool take_asked(struct monitor_client *c)
+{
+    char prefix[EVENT_PREFIX_BYTES];
+    pthread_mutex_lock(&c->lock);
+    bool asked = c->asked, renamed = c->renamed;
+    struct counts at = c->renamed_at;
+    memcpy(prefix, c->next_prefix, sizeof(prefix));
+    c->asked = c->renamed = false;
+    pthread_mutex_unlock(&c->lock);
+    if (renamed)
+        take_prefix(c, prefix, &at);
+    if (asked)
+        c->absent = 0;
+    return asked;
 }
 
 static void tick(struct monitor_client *c)
 {
     uint64_t now_ns = clock_now_ns();
-    take_new_prefix(c);
+    bool asked = take_asked(c);
     struct counts now = counted(c);
-    if (now.samples != c->seen.samples || now.tasks != c->seen.tasks) {
+    if (asked || now.samples != c->seen.samples || now.tasks != c->seen.tasks) {
         if (c->gap_seconds > 0)
             begin_after_gap(c, now_ns);
         c->seen = now;
@@ -243,6 +264,8 @@ static void tick(struct monitor_client *c)
         c->absent--;
     else
         tell_counts(c, &now);
+    if (asked)
+        sem_post(&c->begun);
 }
 
 static void *run(void *arg)
@@ -251,7 +274,8 @@ static void *run(void *arg)
     struct pollfd p = {.fd = c->wake, .events = POLLIN};
     while (!c->closing_ns) {
         tick(c);
-        poll(&p, 1, TICK_MS);
+        if (poll(&p, 1, TICK_MS) > 0)
+            drain(c->wake);
     }
     c->absent = 0;
     tick(c);
@@ -275,6 +299,7 @@ static void destroy(struct monitor_client *c)
 {
     if (c->wake >= 0)
         close(c->wake);
+    sem_destroy(&c->begun);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -297,6 +322,24 @@ static int start(struct monitor_client *c, const struct monitor_client_options *
     return ret < 0 ? err_set(-ret, "no thread for it (%s)", strerror(-ret)) : 0;
 }
 
+static void wait_begun(struct monitor_client *c)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_nsec += MONITOR_BEGIN_MS * 1000000L;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    while (sem_timedwait(&c->begun, &t) < 0 && errno == EINTR)
+        ;
+}
+
+static void wake(struct monitor_client *c)
+{
+    uint64_t one = 1;
+    ssize_t n = write(c->wake, &one, sizeof(one));
+    CHECK(n == sizeof(one));
+}
+
 struct monitor_client *monitor_client_open(const struct monitor_client_options *opt)
 {
     struct monitor_client *c = calloc(1, sizeof(*c));
@@ -306,8 +349,13 @@ struct monitor_client *monitor_client_open(const struct monitor_client_options *
     }
     c->wake = -1;
     pthread_mutex_init(&c->lock, NULL);
-    if (start(c, opt) == 0)
+    sem_init(&c->begun, 0, 0);
+    c->asked = opt->gap_seconds <= 0;
+    if (start(c, opt) == 0) {
+        if (opt->gap_seconds <= 0)
+            wait_begun(c);
         return c;
+    }
     log_warning("monitor", "No statistics are sent: %s", err_text());
     destroy(c);
     return NULL;
@@ -317,10 +365,8 @@ bool monitor_client_close(struct monitor_client *c)
 {
     if (!c)
         return false;
-    uint64_t one = 1;
     c->closing_ns = clock_now_ns();
-    ssize_t n = write(c->wake, &one, sizeof(one));
-    CHECK(n == sizeof(one));
+    wake(c);
     pthread_join(c->thread, NULL);
     bool heard = c->heard;
     destroy(c);
@@ -332,7 +378,7 @@ bool monitor_answers(const struct monitor_client *c)
     return c && c->heard;
 }
 
-void monitor_rename(struct monitor_client *c, const char *prefix)
+void monitor_begin(struct monitor_client *c, const char *prefix)
 {
     char clean[EVENT_PREFIX_BYTES];
     if (!c)
@@ -345,7 +391,12 @@ void monitor_rename(struct monitor_client *c, const char *prefix)
             c->renamed_at = counted(c);
         c->renamed = true;
     }
+    c->asked = true;
     pthread_mutex_unlock(&c->lock);
+    while (sem_trywait(&c->begun) == 0)
+        ; /* of a time before, that came too late */
+    wake(c);
+    wait_begun(c);
 }
 
 static void count(_Atomic uint64_t *counter, uint64_t n)

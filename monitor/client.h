@@ -23,10 +23,13 @@ struct monitor_client_options {
     const char *data_dir;
     const char *prefix; /* any text: see event_clean */
     struct event_about about;
-    /* 0: a benchmark starts now. Else, in a worker, at its first task, and a new one at each task
-     * that comes so long or longer after the one before. */
+    /* 0: a benchmark begins now. Else, in a worker, at its first task or monitor_begin, and a new one
+     * at each of these that comes so long or longer after the one before. */
     double gap_seconds;
 };
+
+/* The monitor has begun to count, unless it takes longer than this. */
+enum { MONITOR_BEGIN_MS = 100 };
 
 /* NULL after one log line where there is no memory or no thread for it; all calls take NULL. */
 struct monitor_client *monitor_client_open(const struct monitor_client_options *opt);
@@ -38,9 +41,10 @@ bool monitor_client_close(struct monitor_client *c);
 /* Whether a monitor has answered so far. */
 bool monitor_answers(const struct monitor_client *c);
 
-/* What is counted from now on is a benchmark of another prefix, which begins with the next task.
- * The same prefix again: nothing happens. */
-void monitor_rename(struct monitor_client *c, const char *prefix);
+/* What is counted from now on is of this prefix. Where that is another, or nothing was counted for
+ * gap_seconds, a benchmark begins now: before this returns, unless the monitor takes longer than
+ * MONITOR_BEGIN_MS. */
+void monitor_begin(struct monitor_client *c, const char *prefix);
 
 /* One thread calls these. They allocate nothing and enter no lock. loss: NAN where there is none;
  * samples: of all these tasks. */

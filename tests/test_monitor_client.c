@@ -48,7 +48,7 @@ static void test_all_arrives(void **state)
     monitor_batch(NULL, 1, 0);
     monitor_task(NULL, 1, 1, 0);
     monitor_parts(NULL, (uint64_t[EVENT_PART_COUNT]){0});
-    monitor_rename(NULL, "x");
+    monitor_begin(NULL, "x");
     monitor_client_close(NULL);
     talk_end(&t);
     talk_remove(&t);
@@ -62,7 +62,6 @@ static void test_a_run_is_there_at_once(void **state)
     struct monitor_server_options opt = talk_options(&t);
     talk_begin(&t, &opt);
     struct monitor_client *c = begin(&t, "aio", 0), *w = begin(&t, "worker", 5);
-    talk_sleep(0.4);
     assert_int_equal(talk_files(&t, "aio"), 1);
     assert_int_equal(talk_files(&t, "worker"), 0); /* no task yet */
     monitor_task(w, 1, 4, 2.5);
@@ -100,7 +99,7 @@ static void test_gap_begins_anew(void **state)
 }
 
 /* A stream of other words, without a pause: what was counted before it stays where it belongs. */
-static void test_rename(void **state)
+static void test_begin(void **state)
 {
     struct talk t;
     int rows;
@@ -108,20 +107,22 @@ static void test_rename(void **state)
     struct monitor_server_options opt = talk_options(&t);
     talk_begin(&t, &opt);
     struct monitor_client *c = begin(&t, "own", 30);
-    monitor_rename(c, "first"); /* before any task: nothing is of the old name */
+    assert_int_equal(talk_files(&t, ""), 0);
+    monitor_begin(c, "first"); /* before any task: nothing is of the old name */
     for (int i = 0; i < 5; i++)
         monitor_task(c, 1, 4, 2.5);
-    monitor_rename(c, "first");
+    monitor_begin(c, "first");
     monitor_task(c, 1, 4, 2.5);
     talk_sleep(0.3);
     monitor_task(c, 1, 4, 2.5);
-    monitor_rename(c, "second");
+    monitor_begin(c, "second");
     monitor_task(c, 2, 8, 2.5);
     talk_sleep(0.3);
-    monitor_rename(c, "third"); /* without a task: there is no such benchmark */
+    monitor_begin(c, "third");
+    assert_int_equal(talk_files(&t, "third"), 1); /* at once */
     monitor_client_close(c);
     talk_end(&t);
-    assert_int_equal(talk_files(&t, ""), 2);
+    assert_int_equal(talk_files(&t, ""), 3);
     assert_int_equal(talk_last(&t, "first-2", 0, &rows).tasks, 7);
     assert_int_equal(talk_last(&t, "second-2", 0, &rows).tasks, 2);
     talk_remove(&t);
@@ -195,7 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_arrives),     cmocka_unit_test(test_a_run_is_there_at_once),
         cmocka_unit_test(test_gap_begins_anew), cmocka_unit_test(test_monitor_comes_and_goes),
-        cmocka_unit_test(test_nobody_answers),  cmocka_unit_test(test_rename),
+        cmocka_unit_test(test_nobody_answers),  cmocka_unit_test(test_begin),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

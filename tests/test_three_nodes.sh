@@ -2,7 +2,8 @@
 # The three-node example of the original's README, word for word: three hosts (network namespaces) with
 # the addresses 10.49.2.1 to .3, each with its own checkout, two .env files, the make targets. Once over a
 # good network and once over a bad one: 100 Mbit/s, 1 % loss, 20 ms each way. The losses must be the
-# bytes of a run in one process. Needs root; speaks as cmocka does.
+# bytes of a run in one process, and the statistics of a monitor on each host the run's own counts. Needs
+# root; speaks as cmocka does.
 # shellcheck disable=SC2317 # functions that are called by name
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -83,6 +84,41 @@ on() { # HOST MAKE-ARGUMENTS: as somebody would type it there
         -u WORKER_LISTEN_PORT -u SPARSE_DATA_DIR ip netns exec "$host" make --no-print-directory "$@")
 }
 
+# The last row of a host's statistics of one run: its samples and tasks exactly; on a good network the bytes
+# that must cross, and at most 6 % more: heads of TCP, IP and Ethernet, acknowledgements, the handshake.
+statistics() { # HOST SUITE SAMPLES TASKS SENT RECEIVED
+    local file head last row
+    file=("$work/$1/data/stats/benchmark_learning-$2-"*-small-1-64-2*.csv)
+    [ ${#file[@]} = 1 ] && [ -e "${file[0]}" ] || { echo "statistics of $2: ${file[*]}" && return 1; }
+    head=$(head -n 1 "${file[0]}") last=$(tail -n 1 "${file[0]}")
+    [ "$head" = timestamp,bytes_sent,bytes_recv,samples_processed,tasks_processed ] ||
+        { echo "columns of $2: $head" && return 1; }
+    IFS=, read -ra row <<<"$last"
+    if [ "${row[3]}" != "$3" ] || [ "${row[4]}" != "$4" ]; then
+        echo "$2 counts ${row[3]} samples, ${row[4]} tasks; wanted $3 and $4"
+        return 1
+    fi
+    awk -v name="$2" -v sent="${row[1]}" -v received="${row[2]}" -v s="$5" -v r="$6" -v most="$most" 'BEGIN {
+        print name ": " sent " bytes sent of " s ", " received " received of " r
+        exit !(sent >= s && received >= r && (!most || sent <= most * s + 8192 && received <= most * r + 8192))}'
+}
+
+# What crosses in 6 steps of 64 samples: heads, labels, tensors; back gradients, and for a source the loss.
+all_statistics() {
+    local raw=$((6 * (128 + 256 + 64 * 784 * 4))) cut=$((6 * (128 + 256 + 64 * 512 * 4)))
+    local gradient=$((6 * (128 + 64 * 512 * 4))) loss=$((6 * 128)) ok=0
+    statistics "${hosts[0]}" offload_source 384 0 $raw $loss || ok=1
+    statistics "${hosts[1]}" offload_intermediate 0 6 $((loss + cut)) $((raw + gradient)) || ok=1
+    statistics "${hosts[2]}" offload_final 0 6 $gradient $cut || ok=1
+    rm -rf "$work"/*/data/stats
+    return $ok
+}
+
+# The network card with the host's address: its bytes count.
+card() { # HOST
+    ip -n "$1" -o addr show to 10.49.2.0/24 | awk '{print $2}'
+}
+
 run_example() { # NAME NETWORK
     local name=$1 network=$2 ok=1 args="--dataset shapes --lr 0.1"
     for host in "${hosts[@]}"; do
@@ -91,18 +127,24 @@ run_example() { # NAME NETWORK
     done
     $network || ok=0
     {
+        for host in "${hosts[@]}"; do
+            on "$host" run-sparse-monitor ARGS="--interface $(card "$host")"
+        done
         on "${hosts[2]}" run-learning-split-final MODEL=small ARGS="--lr 0.1" &&
             on "${hosts[1]}" run-learning-split-intermediate MODEL=small ARGS="--lr 0.1" &&
             timeout 240 bash -c "$(declare -f on); work=$work; on ${hosts[0]} run-learning-data-source \
                 MODEL=small BATCHES=6 ARGS='$args --log $work/$name.csv'"
     } >"$work/$name.out" 2>&1 || ok=0
-    for i in 2 1; do
+    for i in 2 1 0; do # workers before monitors, by their names
         on "${hosts[i]}" stop >>"$work/$name.out" 2>&1
     done
+    most=$([ "$network" = good_network ] && echo 1.06 || echo 0)
+    all_statistics >>"$work/$name.out" 2>&1 || ok=0
     cmp "$work/aio.csv" "$work/$name.csv" >>"$work/$name.out" 2>&1 || ok=0
     take_down
     if [ $ok = 1 ]; then
         passed=$((passed + 1))
+        grep " bytes sent of " "$work/$name.out"
     else
         failed=$((failed + 1))
         echo "[  FAILED  ] $name"
