@@ -7,6 +7,9 @@
  *     dev->kernels->gemm(dev, ...);
  *     device_sync(dev);
  *     device_close(dev);
+ *
+ * Host and device memory may be one (CPU), or of one kind (a GPU that shares it), or apart. Who uses
+ * a device cannot tell but by the optional entries of device_ops.
  */
 #ifndef KERNELS_DEVICE_H
 #define KERNELS_DEVICE_H
@@ -21,6 +24,8 @@ enum place { PLACE_HOST, PLACE_PINNED, PLACE_DEVICE, PLACE_COUNT };
 
 struct device;
 struct kernels;
+struct fence;     /* a point in the queue that can be waited for */
+struct recording; /* work that was recorded, to be queued again */
 
 struct device_ops {
     const char *name;
@@ -33,6 +38,35 @@ struct device_ops {
     void (*copy)(struct device *d, void *dst, const void *src, size_t bytes); /* (queued) */
     void (*signal)(struct device *d, int eventfd); /* (queued) add 1 when all before it is done */
     int (*sync)(struct device *d);                 /* waits; the first error of anything queued */
+
+    /*
+     * Copies between pinned and device memory, beside the queue: both run while it works on. (both
+     * or none: NULL where kernels are to work on pinned memory itself)
+     * upload: what is queued from now on comes after it; nothing queued before may use dst.
+     * download: comes after what is queued now.
+     */
+    void (*upload)(struct device *d, void *dst, const void *pinned, size_t bytes);
+    void (*download)(struct device *d, void *pinned, const void *src, size_t bytes);
+
+    /*
+     * Fences. (all or none: NULL where work is done when it is queued)
+     * set: it passes when everything queued before, copies too, is done; nothing waits for it then.
+     * look: 1 it has passed, 0 it has not; with `wait` not before it has; else the device's error.
+     */
+    int (*fence_open)(struct device *d, struct fence **f); /* -errno and a sentence */
+    void (*fence_close)(struct device *d, struct fence *f);
+    void (*fence_set)(struct device *d, struct fence *f);
+    int (*fence_look)(struct device *d, struct fence *f, int wait);
+
+    /*
+     * Recordings. (all or none: NULL where queueing costs nothing)
+     * What is queued between record and recorded is kept and not run; replay queues it, with the
+     * addresses and numbers that it had. An error of recorded is the queue's, and it gives NULL.
+     */
+    void (*record)(struct device *d);
+    struct recording *(*recorded)(struct device *d);
+    void (*replay)(struct device *d, struct recording *r);     /* (queued) NULL: nothing */
+    void (*recording_free)(struct device *d, struct recording *r); /* NULL is fine */
 };
 
 /* Embedded first in a device's own struct. */
@@ -65,6 +99,12 @@ int device_cuda_count(int *count); /* 0, or -ENODEV, the same sentence, and a co
 static inline int device_sync(struct device *d)
 {
     return d->ops->sync(d);
+}
+
+/* f as fence_open gave it, or NULL where the device has none: it has always passed. */
+static inline int device_look(struct device *d, struct fence *f, int wait)
+{
+    return f ? d->ops->fence_look(d, f, wait) : 1;
 }
 
 static inline void device_close(struct device *d)

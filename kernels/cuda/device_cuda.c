@@ -14,24 +14,28 @@
 
 extern const struct kernels kernels_cuda;
 
-static int cuda_failed(cudaError_t error, const char *call)
+int cuda_failed(cudaError_t error, const char *call)
 {
     int err = error == cudaErrorMemoryAllocation ? ENOMEM : EIO;
     return err_set(err, "%s: %s (CUDA error %d)", call, cudaGetErrorString(error), error);
 }
 
-/* What every thread that calls CUDA for this device must say first; cheap when it said so before. */
-static void use(const struct device_cuda *c)
+/* All that is queued, on all streams: copies to the device are waited for by the queue. */
+static void cuda_wait(struct device_cuda *c)
 {
-    cudaSetDevice(c->ordinal);
+    cuda_note(&c->dev, cudaStreamSynchronize(c->stream), "a kernel or copy");
+    if (c->down)
+        cuda_note(&c->dev, cudaStreamSynchronize(c->down), "a copy to the host");
 }
 
 static void cuda_close(struct device *d)
 {
     struct device_cuda *c = cuda_of(d);
-    use(c);
+    cuda_use(c);
+    cuda_copies_close(c);
     cudaFree(c->scratch);
-    cudaStreamDestroy(c->stream);
+    if (c->stream)
+        cudaStreamDestroy(c->stream);
     free(c);
 }
 
@@ -39,7 +43,7 @@ static int cuda_alloc(struct device *d, void **p, size_t bytes)
 {
     struct device_cuda *c = cuda_of(d);
     *p = NULL;
-    use(c);
+    cuda_use(c);
     cudaError_t error = cudaMalloc(p, bytes);
     if (error != cudaSuccess) {
         size_t free_bytes = 0, total = 0;
@@ -51,12 +55,14 @@ static int cuda_alloc(struct device *d, void **p, size_t bytes)
                        (double)total / (1 << 20), cudaGetErrorString(error));
     }
     cuda_note(d, cudaMemsetAsync(*p, 0, bytes, c->stream), "cudaMemsetAsync");
+    /* an upload does not wait for the queue, and would be overwritten */
+    cuda_note(d, cudaStreamSynchronize(c->stream), "cudaMemsetAsync");
     return 0;
 }
 
 static void cuda_free(struct device *d, void *p, size_t bytes)
 {
-    use(cuda_of(d));
+    cuda_use(cuda_of(d));
     cuda_note(d, cudaFree(p), "cudaFree"); /* waits for what still uses it */
 }
 
@@ -65,7 +71,7 @@ static void cuda_free(struct device *d, void *p, size_t bytes)
 static int cuda_pin(struct device *d, void *p, size_t bytes)
 {
     struct device_cuda *c = cuda_of(d);
-    use(c);
+    cuda_use(c);
     cudaError_t error =
         cudaHostRegister(p, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped);
     if (error != cudaSuccess) {
@@ -86,15 +92,15 @@ static int cuda_pin(struct device *d, void *p, size_t bytes)
 static void cuda_unpin(struct device *d, void *p, size_t bytes)
 {
     struct device_cuda *c = cuda_of(d);
-    use(c);
-    cuda_note(d, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize");
+    cuda_use(c);
+    cuda_wait(c);
     cuda_note(d, cudaHostUnregister(p), "cudaHostUnregister");
 }
 
 static void cuda_copy(struct device *d, void *dst, const void *src, size_t bytes)
 {
     struct device_cuda *c = cuda_of(d);
-    use(c);
+    cuda_use(c);
     cuda_note(d, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDefault, c->stream), "cudaMemcpyAsync");
 }
 
@@ -107,7 +113,7 @@ static void write_eventfd(void *arg)
 static void cuda_signal(struct device *d, int eventfd)
 {
     struct device_cuda *c = cuda_of(d);
-    use(c);
+    cuda_use(c);
     cuda_note(d, cudaLaunchHostFunc(c->stream, write_eventfd, (void *)(intptr_t)eventfd),
               "cudaLaunchHostFunc");
 }
@@ -115,8 +121,8 @@ static void cuda_signal(struct device *d, int eventfd)
 static int cuda_sync(struct device *d)
 {
     struct device_cuda *c = cuda_of(d);
-    use(c);
-    cuda_note(d, cudaStreamSynchronize(c->stream), "a kernel or copy");
+    cuda_use(c);
+    cuda_wait(c);
     return c->error == cudaSuccess ? 0 : cuda_failed(c->error, c->failed);
 }
 
@@ -176,7 +182,8 @@ int device_cuda_open(struct device **out, int ordinal)
     struct device_cuda *c = calloc(1, sizeof(*c));
     if (!c)
         return err_set(ENOMEM, "no memory for the CUDA device");
-    c->dev.ops = &cuda_ops;
+    c->ops = cuda_ops;
+    c->dev.ops = &c->ops;
     c->dev.kernels = &kernels_cuda;
     c->ordinal = ordinal;
 
@@ -195,13 +202,13 @@ int device_cuda_open(struct device **out, int ordinal)
     if (error == cudaSuccess) {
         call = "cudaMalloc";
         error = cudaMalloc(&c->scratch, CUDA_SCRATCH);
-        if (error != cudaSuccess)
-            cudaStreamDestroy(c->stream);
     }
-    if (error != cudaSuccess) {
-        free(c);
-        return cuda_failed(error, call);
+    ret = error == cudaSuccess ? cuda_copies_open(c) : cuda_failed(error, call);
+    if (ret < 0) {
+        cuda_close(&c->dev);
+        return ret;
     }
+    cuda_recordings_open(c);
     *out = &c->dev;
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * The CUDA device's own struct, for its kernels and for device_cuda.c. C and C++; the runtime's C
- * interface alone.
+ * The CUDA device's own struct, for its kernels and for what makes up the device: device_cuda.c,
+ * copies.c, recordings.c. C and C++; the runtime's C interface alone.
  */
 #ifndef KERNELS_CUDA_DEVICE_CUDA_H
 #define KERNELS_CUDA_DEVICE_CUDA_H
@@ -13,9 +13,12 @@ enum { CUDA_SCRATCH = 64 << 10 };
 
 struct device_cuda {
     struct device dev; /* first */
+    struct device_ops ops;
     int ordinal;
-    cudaStream_t stream; /* the one queue of this device's work */
-    int integrated;      /* GPU and CPU share their memory (Jetson) */
+    cudaStream_t stream;   /* the one queue of this device's work */
+    cudaStream_t up, down; /* copies beside it, on a GPU with memory of its own */
+    cudaEvent_t mark;      /* makes one stream wait for another; used at once */
+    int integrated;        /* GPU and CPU share their memory (Jetson) */
     int sm_count;
     void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
     cudaError_t error;  /* the first error of anything queued, sticky; cudaSuccess */
@@ -27,6 +30,12 @@ static inline struct device_cuda *cuda_of(struct device *d)
     return (struct device_cuda *)d;
 }
 
+/* What every thread that calls CUDA for this device must say first; cheap when it said so before. */
+static inline void cuda_use(const struct device_cuda *c)
+{
+    cudaSetDevice(c->ordinal);
+}
+
 /* Keeps the first error, which device_sync returns; `call` is a literal, for its sentence. */
 static inline void cuda_note(struct device *d, cudaError_t error, const char *call)
 {
@@ -36,5 +45,22 @@ static inline void cuda_note(struct device *d, cudaError_t error, const char *ca
         c->failed = call;
     }
 }
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* -ENOMEM or -EIO and a sentence: what `call` said. */
+int cuda_failed(cudaError_t error, const char *call);
+
+/* Adds the entries of copies.c (upload, download where the GPU has memory of its own, fences) and of
+ * recordings.c to c->ops. */
+int cuda_copies_open(struct device_cuda *c);
+void cuda_copies_close(struct device_cuda *c);
+void cuda_recordings_open(struct device_cuda *c);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
