@@ -65,7 +65,7 @@ struct device_ops {
      */
     void (*record)(struct device *d);
     struct recording *(*recorded)(struct device *d);
-    void (*replay)(struct device *d, struct recording *r);     /* (queued) NULL: nothing */
+    void (*replay)(struct device *d, struct recording *r);         /* (queued) NULL: nothing */
     void (*recording_free)(struct device *d, struct recording *r); /* NULL is fine */
 };
 

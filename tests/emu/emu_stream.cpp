@@ -199,9 +199,9 @@ cudaError_t cudaDeviceSynchronize(void)
 /* Whoever polls lets one thing run. */
 static cudaError_t query(cudaStream_t stream, const std::function<bool()> &done)
 {
-    int turns = 0;
+    int looks = 0; /* run_until looks twice before the first work runs */
     if (!done())
-        run_until([&] { return turns++ > 0 || done(); }, stream);
+        run_until([&] { return looks++ > 1 || done(); }, stream);
     if (broken() != cudaSuccess)
         return fail(broken());
     return done() ? cudaSuccess : cudaErrorNotReady;
