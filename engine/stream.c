@@ -1,7 +1,7 @@
 /*
- * A stream's life: one pinned buffer holds the rings to and from both neighbours and, where the
- * wire is f16 or there is no ring, the staging; one pass a slot is bound to them. Everything is
- * planned and placed here, once; the training step is stream_step.c, inference stream_infer.c.
+ * A stream's life: the memory that stream_place.c lays out, and one pass a slot, bound to it.
+ * Everything is planned and placed once; the training step is stream_step.c, inference
+ * stream_infer.c.
  */
 #include "engine/stream.h"
 
@@ -11,118 +11,20 @@
 #include "base/err.h"
 #include "engine/stream_parts.h"
 
-static void place_ring(struct arena *a, struct frame_memory *m, int nslot, size_t aux_max,
-                       size_t payload_max)
-{
-    m->nslot = (unsigned)nslot;
-    m->aux_max = aux_max;
-    m->payload_max = payload_max;
-    a->used = (a->used + FRAME_PAGE - 1) / FRAME_PAGE * FRAME_PAGE;
-    m->base = arena_take(a, frame_memory_bytes(m->nslot, aux_max, payload_max));
-}
-
-/* Elements of a micro-batch, in floats (what the layers read) and on the wire. */
-static size_t wire_bytes(const struct stream *s, const struct tensor *t)
-{
-    return tensor_count(t) * dtype_bytes(s->plan.wire);
-}
-
-/* One end of slot i: the ring's payload if it can be computed in place, else staging. */
-static float *place_end(struct arena *a, const struct stream *s, const struct frame_memory *ring,
-                        int i, const struct tensor *t)
-{
-    if (ring && s->plan.wire == DTYPE_F32)
-        return ring->base ? frame_payload(ring, (unsigned)i) : NULL;
-    return arena_take(a, tensor_bytes(t));
-}
-
-/* Training. Counts while a->buf is NULL, then places: the same code for both. */
-static void place_training(struct stream *s, struct arena *a)
-{
-    const struct stream_plan *p = &s->plan;
-    int k = p->micro_batches;
-    size_t labels = (size_t)s->micro_samples * sizeof(int32_t);
-    bool computes = s->node->model->to > s->node->model->from;
-    if (p->from_prev) {
-        place_ring(a, &s->prev_rx, k, labels, wire_bytes(s, &s->prev_tensor));
-        place_ring(a, &s->prev_tx, k, 0, p->gradient_to_prev ? wire_bytes(s, &s->prev_tensor) : 0);
-    }
-    if (p->to_next) {
-        place_ring(a, &s->next_tx, k, labels, wire_bytes(s, &s->next_tensor));
-        place_ring(a, &s->next_rx, k, 0, computes ? wire_bytes(s, &s->next_tensor) : 0);
-    }
-    for (int i = 0; i < k; i++) {
-        struct stream_slot *slot = &s->slot[i];
-        if (!p->to_next && !p->from_prev)
-            slot->labels = arena_take(a, labels);
-        if (p->to_next)
-            slot->out = place_end(a, s, &s->next_tx, i, &s->next_tensor);
-        if (!computes) {
-            slot->in = slot->out;
-            continue;
-        }
-        slot->in = place_end(a, s, p->from_prev ? &s->prev_rx : NULL, i, &s->prev_tensor);
-        if (p->to_next)
-            slot->dout = place_end(a, s, &s->next_rx, i, &s->next_tensor);
-        if (p->from_prev && p->gradient_to_prev)
-            slot->din = place_end(a, s, &s->prev_tx, i, &s->prev_tensor);
-    }
-}
-
-static size_t answer_bytes(const struct stream *s)
-{
-    return stream_boxes(s) ? (size_t)s->node->model->boxes * BOX_FLOATS * sizeof(float)
-                           : tensor_bytes(&s->answer_tensor);
-}
-
-/* Inference, likewise. Where there are both neighbours, one ring of answers is received into and
- * sent from: nothing is copied, and a slot is free for next once prev has got it. */
-static void place_inference(struct stream *s, struct arena *a)
-{
-    const struct stream_plan *p = &s->plan;
-    bool computes = s->node->model->to > s->node->model->from;
-    struct frame_memory answers = {0};
-    if (p->from_prev)
-        place_ring(a, &s->prev_rx, s->nslot, 0, wire_bytes(s, &s->prev_tensor));
-    if (p->to_next)
-        place_ring(a, &s->next_tx, s->nslot, 0, wire_bytes(s, &s->next_tensor));
-    if (p->from_prev || p->to_next)
-        place_ring(a, &answers, s->nslot, 0, answer_bytes(s));
-    if (p->from_prev)
-        s->prev_tx = answers;
-    if (p->to_next)
-        s->next_rx = answers;
-    for (int i = 0; i < s->nslot; i++) {
-        struct stream_slot *slot = &s->slot[i];
-        if (p->to_next)
-            slot->out = place_end(a, s, &s->next_tx, i, &s->next_tensor);
-        else if (p->from_prev && !stream_boxes(s))
-            slot->out = answers.base ? frame_payload(&answers, (unsigned)i) : NULL;
-        if (computes)
-            slot->in = place_end(a, s, p->from_prev ? &s->prev_rx : NULL, i, &s->prev_tensor);
-        else
-            slot->in = slot->out;
-    }
-}
-
-static void place_all(struct stream *s, struct arena *a)
-{
-    if (stream_infers(s))
-        place_inference(s, a);
-    else
-        place_training(s, a);
-}
-
 static int open_memory(struct stream *s)
 {
-    struct arena a = {NULL, 0};
-    place_all(s, &a);
-    int ret = buffer_open(&s->memory, s->node->dev, PLACE_PINNED, a.used, "a stream's frames");
+    struct stream_places to = {{NULL, 0}, {NULL, 0}};
+    stream_place(s, &to);
+    int ret =
+        buffer_open(&s->memory, s->node->dev, PLACE_PINNED, to.pinned.used, "a stream's frames");
+    if (ret == 0)
+        ret = buffer_open(&s->shadow, s->node->dev, PLACE_DEVICE, to.device.used,
+                          "a stream's frames on the device");
     if (ret < 0)
         return ret;
-    a = (struct arena){&s->memory, 0};
-    place_all(s, &a);
-    return 0;
+    to = (struct stream_places){{&s->memory, 0}, {&s->shadow, 0}};
+    stream_place(s, &to);
+    return stream_device_open(s);
 }
 
 static int open_passes(struct stream *s)
@@ -130,7 +32,8 @@ static int open_passes(struct stream *s)
     enum run_mode run = stream_infers(s) ? RUN_EVAL : RUN_TRAIN;
     for (int i = 0; i < s->nslot; i++) {
         struct stream_slot *slot = &s->slot[i];
-        struct pass_ends ends = {slot->in, slot->out, slot->dout, slot->din};
+        struct pass_ends ends = {slot->in.floats, slot->out.floats, slot->dout.floats,
+                                 slot->din.floats};
         int ret = pass_open(&slot->pass, s->node->model, run, s->micro_samples, &ends);
         if (ret < 0)
             return ret;
@@ -191,8 +94,12 @@ void stream_close(struct stream *s)
 {
     if (!s)
         return;
+    if (s->pending_room > 0)
+        stream_drain(s); /* of a stream that failed; what the device says was said */
     for (int i = 0; i < s->nslot; i++)
         pass_close(s->slot[i].pass);
+    stream_device_close(s);
+    buffer_close(&s->shadow);
     buffer_close(&s->memory);
     free(s->box);
     free(s->scratch);
@@ -245,6 +152,7 @@ const struct tensor *stream_next_tensor(const struct stream *s)
 
 void stream_set_channels(struct stream *s, struct channel *prev, struct channel *next)
 {
+    stream_drain(s); /* of a step that failed; the next one says what the device has */
     s->prev = prev;
     s->next = next;
     s->frame = s->answered = s->released = 0;
@@ -259,7 +167,7 @@ int stream_ready(struct stream *s)
 
 size_t stream_bytes(const struct stream *s)
 {
-    size_t bytes = s->memory.bytes;
+    size_t bytes = s->memory.bytes + s->shadow.bytes;
     for (int i = 0; i < s->nslot; i++)
         bytes += s->slot[i].pass ? pass_bytes(s->slot[i].pass) : 0;
     return bytes;

@@ -1,12 +1,10 @@
-/* What the training step and the inference of a stream share: micro-batches, heads, half
- * precision, waiting. */
+/* What the training step and the inference of a stream share: micro-batches, heads, waiting. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "engine/stream_parts.h"
-#include "kernels/kernels.h"
 
 struct micro stream_micro(uint32_t step, int n, int k, int index)
 {
@@ -19,24 +17,6 @@ struct micro stream_micro(uint32_t step, int n, int k, int index)
         .n = size + (index < larger),
         .n_full = n,
     };
-}
-
-void stream_unpack(struct stream *s, float *dst, const void *payload, size_t count, float scale)
-{
-    struct device *d = s->node->dev;
-    d->kernels->f16_to_f32(d, dst, payload, count);
-    if (scale != 1)
-        d->kernels->axpby(d, dst, dst, count, scale, 0);
-    s->copied_bytes += count * sizeof(uint16_t);
-}
-
-void stream_pack(struct stream *s, void *payload, float *src, size_t count, float scale)
-{
-    struct device *d = s->node->dev;
-    if (scale != 1)
-        d->kernels->axpby(d, src, src, count, scale, 0);
-    d->kernels->f32_to_f16(d, payload, src, count);
-    s->copied_bytes += count * sizeof(uint16_t);
 }
 
 void stream_fill_head(struct wire_head *h, enum wire_type type, const struct micro *m,
@@ -91,6 +71,13 @@ int stream_look(const struct stream *s, struct channel *c, int ret)
         return err_set(EPIPE, "%s ended the stream in the middle of a %s", channel_peer(c),
                        unit(s));
     return ret;
+}
+
+int stream_look_slot(const struct stream *s, struct channel *c, uint64_t frame)
+{
+    uint64_t nslot = (uint64_t)s->nslot;
+    int ret = stream_look(s, c, channel_wait_slot(c, 0));
+    return ret == 1 && frame >= nslot ? channel_sent(c, frame - nslot) : ret;
 }
 
 int stream_wait(struct stream *s, bool answer, uint64_t since_ns, bool *stopped)

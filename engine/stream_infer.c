@@ -1,6 +1,6 @@
 /*
  * Inference through a stream: each frame is a request, up to in_flight of them are under way.
- * Forward as they come; answers come back in the same order, from the last node through the ring of
+ * Forward is queued as they come; answers come back in the same order, from the last node through the ring of
  * answers that every node in between receives into and sends from. The thread that owns the device
  * runs it.
  */
@@ -33,31 +33,74 @@ int stream_pending(const struct stream *s)
     return (int)(s->frame - s->answered);
 }
 
-/* The slice's layers over request s->frame, and on to next where there is one. Its output is
- * there when this returns. */
-static int forward(struct stream *s)
+/* Requests whose forward the device has finished, and next or prev has the output. */
+static uint64_t handed_on(const struct stream *s)
+{
+    return s->frame - (uint64_t)s->npending;
+}
+
+/* The answer lies in the slot that is sent from; nboxes of them where it is boxes. */
+static void send_answer(struct stream *s, int nboxes, struct stream_served *served)
+{
+    const struct micro *m = &slot_of(s, s->answered)->micro;
+    struct wire_head *h = channel_tx_head(s->prev);
+    stream_fill_head(h, WIRE_PREDICTION, m, stream_boxes(s) ? NULL : &s->answer_tensor, DTYPE_F32);
+    if (stream_boxes(s))
+        wire_head_shape(h, WIRE_F32, 2, (int[]){nboxes, BOX_FLOATS});
+    channel_publish(s->prev);
+    s->answered++;
+    stream_mark(s, STEP_SEND);
+    *served = (struct stream_served){.requests = 1, .samples = m->n, .number = m->step};
+    take_parts(s, served->part_ns);
+}
+
+/* The last node's raw predictions, to boxes in the slot that is sent from. */
+static int suppress(struct stream *s)
+{
+    const struct model *m = s->node->model;
+    int n = detect_boxes(s->box, slot_of(s, s->answered)->out.host, m->boxes, m->classes,
+                         &s->plan.limits, s->scratch);
+    detect_pack(channel_tx_payload(s->prev), s->box, n);
+    stream_mark(s, STEP_FORWARD);
+    return n;
+}
+
+/* Gives the neighbours what the device has finished. wait: for the oldest such thing. It ends behind
+ * an answer to prev: *served is one. */
+static int hand_on(struct stream *s, bool wait, struct stream_served *served)
+{
+    struct stream_pending due;
+    int ret = 0;
+    for (; !(served && served->requests) && (ret = stream_due(s, wait, &due)) == 1; wait = false) {
+        stream_mark(s, STEP_FORWARD);
+        if (due.then == THEN_PUBLISH_NEXT) {
+            stream_fill_head(channel_tx_head(s->next), WIRE_ACTIVATION,
+                             &slot_of(s, due.frame)->micro, &s->next_tensor, s->plan.wire);
+            channel_publish(s->next);
+            stream_mark(s, STEP_SEND);
+        }
+        if (!s->prev)
+            continue;
+        channel_release(s->prev);
+        if (due.then == THEN_ANSWER)
+            send_answer(s, stream_boxes(s) ? suppress(s) : 0, served);
+    }
+    return ret < 0 ? ret : 0;
+}
+
+/* The slice's layers over request s->frame, and on to where its output goes. (queued) */
+static void forward(struct stream *s)
 {
     struct stream_slot *slot = slot_of(s, s->frame);
     const struct micro *m = &slot->micro;
+    stream_fetch(s, &slot->in, &s->prev_tensor, m->n, 1);
     if (slot->pass) {
         pass_set(slot->pass, m->n, s->plan.seed, m->step, 0);
         pass_forward(slot->pass);
     }
-    if (s->next && stream_wire_f16(s))
-        stream_pack(s, channel_tx_payload(s->next), slot->out,
-                    tensor_row(&s->next_tensor) * (size_t)m->n, 1);
-    int ret = device_sync(s->node->dev);
-    if (ret < 0)
-        return ret;
+    stream_deliver(s, &slot->out, s->next ? &s->next_tensor : &s->answer_tensor, m->n, 1);
+    stream_later(s, s->next ? THEN_PUBLISH_NEXT : THEN_ANSWER, s->frame++);
     stream_mark(s, STEP_FORWARD);
-    if (s->next) {
-        stream_fill_head(channel_tx_head(s->next), WIRE_ACTIVATION, m, &s->next_tensor,
-                         s->plan.wire);
-        channel_publish(s->next);
-        stream_mark(s, STEP_SEND);
-    }
-    s->frame++;
-    return 0;
 }
 
 static int check_answer(struct stream *s)
@@ -79,9 +122,11 @@ static int wait_for_next(struct stream *s, int (*look)(struct stream *s))
 {
     uint64_t since = clock_now_ns();
     int ret;
-    while ((ret = look(s)) == 0)
-        if ((ret = stream_wait(s, true, since, &s->stopping)) < 0)
+    while ((ret = look(s)) == 0) {
+        ret = s->npending > 0 ? hand_on(s, true, NULL) : stream_wait(s, true, since, &s->stopping);
+        if (ret < 0)
             break;
+    }
     if (ret < 0 && s->stopping)
         net_stop(s->node->net);
     return ret < 0 ? ret : 0;
@@ -89,7 +134,7 @@ static int wait_for_next(struct stream *s, int (*look)(struct stream *s))
 
 static int look_slot(struct stream *s)
 {
-    return stream_look(s, s->next, channel_wait_slot(s->next, 0));
+    return stream_look_slot(s, s->next, s->frame);
 }
 
 static int look_answer(struct stream *s)
@@ -105,7 +150,7 @@ int stream_request(struct stream *s, float **in)
     stream_mark(s, STEP_QUEUE);
     int ret = s->next ? wait_for_next(s, look_slot) : 0;
     stream_mark(s, STEP_WAIT);
-    *in = slot_of(s, s->frame)->in;
+    *in = slot_of(s, s->frame)->in.host;
     return ret;
 }
 
@@ -113,15 +158,20 @@ int stream_send(struct stream *s, uint32_t number, int n)
 {
     stream_mark(s, STEP_QUEUE);
     slot_of(s, s->frame)->micro = stream_micro(number, n, 1, 0);
-    return forward(s);
+    forward(s);
+    return hand_on(s, false, NULL);
 }
 
 int stream_answer(struct stream *s, struct stream_answer *answer)
 {
     CHECK(stream_pending(s) > 0);
     struct stream_slot *slot = slot_of(s, s->answered);
+    int ret = 0;
     stream_mark(s, STEP_QUEUE);
-    int ret = s->next ? wait_for_next(s, look_answer) : 0;
+    while (ret == 0 && (s->next ? s->npending > 0 : handed_on(s) <= s->answered))
+        ret = hand_on(s, true, NULL);
+    if (ret == 0 && s->next)
+        ret = wait_for_next(s, look_answer);
     if (ret == 0 && s->next)
         ret = check_answer(s);
     if (ret < 0)
@@ -131,12 +181,11 @@ int stream_answer(struct stream *s, struct stream_answer *answer)
     take_parts(s, answer->part_ns);
     answer->number = slot->micro.step;
     answer->samples = slot->micro.n;
-    if (!s->next) {
-        answer->out = *pass_out(slot->pass);
-        return 0;
-    }
     answer->out = s->answer_tensor;
     answer->out.dim[0] = slot->micro.n;
+    answer->out.data = slot->out.host;
+    if (!s->next)
+        return 0;
     if (stream_boxes(s))
         answer->out = boxes_tensor((int)channel_head(s->next, s->answered)->dim[0]);
     answer->out.data = channel_payload(s->next, s->answered);
@@ -157,21 +206,6 @@ static void release_answers(struct stream *s)
         channel_release(s->next);
 }
 
-/* The answer lies in the slot that is sent from; nboxes of them where it is boxes. */
-static void send_answer(struct stream *s, int nboxes, struct stream_served *served)
-{
-    const struct micro *m = &slot_of(s, s->answered)->micro;
-    struct wire_head *h = channel_tx_head(s->prev);
-    stream_fill_head(h, WIRE_PREDICTION, m, stream_boxes(s) ? NULL : &s->answer_tensor, DTYPE_F32);
-    if (stream_boxes(s))
-        wire_head_shape(h, WIRE_F32, 2, (int[]){nboxes, BOX_FLOATS});
-    channel_publish(s->prev);
-    s->answered++;
-    stream_mark(s, STEP_SEND);
-    *served = (struct stream_served){.requests = 1, .samples = m->n, .number = m->step};
-    take_parts(s, served->part_ns);
-}
-
 /* Next's oldest answer, if it is there, to prev: 1. */
 static int pass_back(struct stream *s, struct stream_served *served)
 {
@@ -189,18 +223,6 @@ static int pass_back(struct stream *s, struct stream_served *served)
     return 1;
 }
 
-/* The last node's raw predictions, to boxes in the slot that is sent from. */
-static int suppress(struct stream *s)
-{
-    const struct model *m = s->node->model;
-    struct pass *pass = slot_of(s, s->answered)->pass;
-    int n = detect_boxes(s->box, tensor_floats(pass_out(pass)), m->boxes, m->classes,
-                         &s->plan.limits, s->scratch);
-    detect_pack(channel_tx_payload(s->prev), s->box, n);
-    stream_mark(s, STEP_FORWARD);
-    return n;
-}
-
 /* Prev's next request, if it is there and there is room for what becomes of it: 1. */
 static int take_request(struct stream *s, struct stream_served *served)
 {
@@ -211,7 +233,7 @@ static int take_request(struct stream *s, struct stream_served *served)
     if (ret != 1 || stream_pending(s) == s->nslot)
         return ret < 0 ? ret : 0;
     struct channel *to = s->next ? s->next : s->prev;
-    ret = stream_look(s, to, channel_wait_slot(to, 0));
+    ret = stream_look_slot(s, to, s->frame);
     if (ret != 1)
         return ret;
     const struct wire_head *h = channel_head(s->prev, s->frame);
@@ -219,18 +241,10 @@ static int take_request(struct stream *s, struct stream_served *served)
     if (ret < 0)
         return ret;
     stream_mark(s, s->next && stream_pending(s) > 0 ? STEP_WAIT : STEP_QUEUE);
-    struct stream_slot *slot = slot_of(s, s->frame);
-    slot->micro = stream_micro(h->step, (int)h->n_full, 1, 0);
-    if (stream_wire_f16(s))
-        stream_unpack(s, slot->in, channel_payload(s->prev, s->frame),
-                      tensor_row(&s->prev_tensor) * (size_t)slot->micro.n, 1);
-    ret = forward(s);
-    if (ret < 0)
-        return ret;
-    channel_release(s->prev);
-    if (!s->next)
-        send_answer(s, stream_boxes(s) ? suppress(s) : 0, served);
-    return 1;
+    slot_of(s, s->frame)->micro = stream_micro(h->step, (int)h->n_full, 1, 0);
+    forward(s);
+    ret = hand_on(s, false, served);
+    return ret < 0 ? ret : 1;
 }
 
 int stream_serve(struct stream *s, struct stream_served *served)
@@ -239,11 +253,19 @@ int stream_serve(struct stream *s, struct stream_served *served)
     *served = (struct stream_served){0};
     if (!s->mark_ns)
         s->mark_ns = clock_now_ns();
-    int ret = 0;
+    int ret = hand_on(s, false, served);
+    if (ret < 0 || served->requests > 0)
+        return ret < 0 ? ret : 1;
     if (s->next) {
         release_answers(s);
-        if (stream_pending(s) > 0)
+        if (handed_on(s) > s->answered)
             ret = pass_back(s, served);
     }
-    return ret != 0 ? ret : take_request(s, served);
+    if (ret == 0)
+        ret = take_request(s, served);
+    if (ret == 0 && s->npending > 0) { /* nothing but the device will wake this node */
+        ret = hand_on(s, true, served);
+        return ret < 0 ? ret : 1;
+    }
+    return ret;
 }

@@ -1,5 +1,5 @@
-/* The insides of a stream, for stream.c (life), stream_step.c (training), stream_infer.c and
- * stream_frame.c (what those two share) alone. */
+/* The insides of a stream, for stream.c (life), stream_place.c (memory), stream_step.c (training),
+ * stream_infer.c, stream_frame.c and stream_device.c (what those two share) alone. */
 #ifndef ENGINE_STREAM_PARTS_H
 #define ENGINE_STREAM_PARTS_H
 
@@ -13,14 +13,39 @@ struct micro {
     int index, count, first, n, n_full;
 };
 
-/* What pass i works with. With f32 on the wire these are the payloads of slot i of the rings; with
- * f16 they are staging in f32. NULL where there is none. */
+/*
+ * One end of a pass. Where kernels work on pinned memory and f32 crosses, the three are one address:
+ * a ring's payload, or what a loader fills, or an answer. All NULL where there is none.
+ */
+struct stream_end {
+    enum dtype dtype; /* of host and device */
+    void *host;       /* pinned: what the network, a loader or a reader of answers works on */
+    void *device;     /* the same on a device that has it copied there and back (ops->upload) */
+    float *floats;    /* what the pass is bound to: device in f32 */
+};
+
+/* What pass i works with, in slot i of the rings. */
 struct stream_slot {
     struct pass *pass; /* NULL: a node without layers */
-    float *in, *out, *dout, *din;
-    int32_t *labels; /* of a stream without next and without prev */
+    struct stream_end in, out, dout, din;
+    int32_t *labels; /* of a stream without prev: the loader fills them in here */
     struct micro micro;
     double loss; /* sum over the micro-batch's samples, once known */
+};
+
+/* What is to be done once the device has finished what was queued before. */
+enum stream_then {
+    THEN_PUBLISH_NEXT, /* the output is in next's slot */
+    THEN_PUBLISH_PREV, /* training: the loss is known, the gradient in prev's slot */
+    THEN_RELEASE,      /* training: nobody reads the slots of both neighbours' frames any more */
+    THEN_ANSWER,       /* inference: the last node's predictions can be read */
+    THEN_COUNT
+};
+
+struct stream_pending {
+    enum stream_then then;
+    uint64_t frame; /* of both channels, or the request's number in order */
+    struct fence *fence;
 };
 
 struct stream {
@@ -35,9 +60,14 @@ struct stream {
     uint64_t answered, released;
     bool stopping;             /* inference: the node was stopped once, what is under way goes on */
     struct box *box, *scratch; /* of the last node, where it answers with boxes */
-    struct buffer memory;
+    struct buffer memory;      /* pinned: rings, loader's input, answers */
+    struct buffer shadow;      /* the device's: ends that are copied or converted */
     struct frame_memory prev_rx, prev_tx, next_rx, next_tx;
     struct stream_slot *slot; /* nslot of them */
+    /* queued on the device and not handed on: a ring, in the device's order */
+    struct stream_pending *pending;
+    int npending, pending_room;
+    uint64_t pending_first;
     bool update_begun;
     uint64_t copied_bytes;
     uint64_t mark_ns, part_ns[STEP_PART_COUNT]; /* up to when the parts are counted */
@@ -70,9 +100,37 @@ static inline bool stream_boxes(const struct stream *s)
 /* Micro-batch `index` of a batch of n samples: sizes differ by one at most, the larger first. */
 struct micro stream_micro(uint32_t step, int n, int k, int index);
 
-/* f16 alone: from a received payload into staging, and back. */
-void stream_unpack(struct stream *s, float *dst, const void *payload, size_t count, float scale);
-void stream_pack(struct stream *s, void *payload, float *src, size_t count, float scale);
+/* stream_place.c: where everything lies. Counts with arenas that have no buffer, then places: the
+ * same code for both. */
+struct stream_places {
+    struct arena pinned, device;
+};
+void stream_place(struct stream *s, struct stream_places *to);
+
+/*
+ * stream_device.c. fetch: n samples of shape t from the end's host side to what the pass reads,
+ * times scale; deliver: from what the pass wrote to the host side, where they are once a pending
+ * entry that is added after it is due. (queued)
+ */
+void stream_fetch(struct stream *s, const struct stream_end *end, const struct tensor *t, int n,
+                  float scale);
+void stream_deliver(struct stream *s, const struct stream_end *end, const struct tensor *t, int n,
+                    float scale);
+
+/* `then` is due once all that was queued until now is done. */
+void stream_later(struct stream *s, enum stream_then then, uint64_t frame);
+/* 1 and the oldest entry if it is due; `wait`: not before; 0: not yet, or there is none; the device's
+ * error. It is taken off. */
+int stream_due(struct stream *s, bool wait, struct stream_pending *due);
+/* What is queued runs out, nothing is handed on. The device's error. */
+int stream_drain(struct stream *s);
+
+int stream_device_open(struct stream *s);
+void stream_device_close(struct stream *s);
+
+/* Whether the slot of `frame` in c's ring of frames to send may be written: earlier frames may wait
+ * for the device still. As stream_look. */
+int stream_look_slot(const struct stream *s, struct channel *c, uint64_t frame);
 
 /* t: what the frame carries, NULL: nothing. */
 void stream_fill_head(struct wire_head *h, enum wire_type type, const struct micro *m,

@@ -1,8 +1,9 @@
 /*
  * The training step, the same for every role: forward each micro-batch as it comes and send it on;
  * backward each as its gradient comes, the input's gradient first, so that it travels while the
- * weights' gradients are computed; update once all are done. The thread that owns the device runs
- * it.
+ * weights' gradients are computed; update once all are done. Work is queued on the device as soon as
+ * what it needs is there; what neighbours get of it is handed on when it is done. The thread that
+ * owns the device runs it.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "engine/stream_parts.h"
-#include "kernels/kernels.h"
 
 /* Gradients of a mean over the batch are small numbers: f16 would lose those under 6e-8. A power
  * of two is exact, and undone where they arrive. */
@@ -25,50 +25,87 @@ static struct stream_slot *slot_of(struct stream *s, int index)
 static int take_input(struct stream *s, const struct feed *feed, int index)
 {
     struct stream_slot *slot = slot_of(s, index);
-    uint64_t frame = s->frame + (uint64_t)index;
     if (feed) {
         int n = loader_samples(feed->loader, feed->batch);
         slot->micro = stream_micro(feed->step, n, s->plan.micro_batches, index);
         const struct micro *m = &slot->micro;
-        int32_t *labels =
-            s->next ? channel_tx_aux(s->next, (uint32_t)m->n * sizeof(int32_t)) : slot->labels;
-        loader_read(feed->loader, feed->epoch, feed->batch, m->first, m->n, slot->in, labels);
-        return 0;
+        loader_read(feed->loader, feed->epoch, feed->batch, m->first, m->n, slot->in.host,
+                    slot->labels);
+    } else {
+        const struct wire_head *h = channel_head(s->prev, s->frame + (uint64_t)index);
+        int ret = stream_check_micro(s, h, index, &slot_of(s, 0)->micro);
+        if (ret < 0)
+            return ret;
+        slot->micro = stream_micro(h->step, (int)h->n_full, s->plan.micro_batches, index);
     }
-    const struct wire_head *h = channel_head(s->prev, frame);
-    int ret = stream_check_micro(s, h, index, &slot_of(s, 0)->micro);
-    if (ret < 0)
-        return ret;
-    slot->micro = stream_micro(h->step, (int)h->n_full, s->plan.micro_batches, index);
-    if (s->next) /* the labels travel on: a few bytes, the only copy */
-        memcpy(channel_tx_aux(s->next, h->aux_bytes), channel_aux(s->prev, frame), h->aux_bytes);
-    if (stream_wire_f16(s))
-        stream_unpack(s, slot->in, channel_payload(s->prev, frame),
-                      tensor_row(&s->prev_tensor) * (size_t)slot->micro.n, 1);
+    stream_fetch(s, &slot->in, &s->prev_tensor, slot->micro.n, 1);
     return 0;
 }
 
-static int send_forward(struct stream *s, struct stream_slot *slot)
+static const int32_t *labels_of(const struct stream *s, const struct stream_slot *slot,
+                                uint64_t frame)
+{
+    return s->prev ? channel_aux(s->prev, frame) : slot->labels;
+}
+
+static void publish_forward(struct stream *s, struct stream_slot *slot, uint64_t frame)
 {
     const struct micro *m = &slot->micro;
-    if (stream_wire_f16(s))
-        stream_pack(s, channel_tx_payload(s->next), slot->out,
-                    tensor_row(&s->next_tensor) * (size_t)m->n, 1);
-    int ret = device_sync(s->node->dev);
-    if (ret < 0)
-        return ret;
-    stream_mark(s, STEP_FORWARD);
     struct wire_head *h = channel_tx_head(s->next);
+    stream_mark(s, STEP_FORWARD);
     stream_fill_head(h, WIRE_ACTIVATION, m, &s->next_tensor, s->plan.wire);
     h->aux_bytes = (uint32_t)m->n * sizeof(int32_t);
+    /* a few bytes, the only copy */
+    memcpy(channel_tx_aux(s->next, h->aux_bytes), labels_of(s, slot, frame), h->aux_bytes);
     channel_publish(s->next);
     stream_mark(s, STEP_SEND);
-    return 0;
+}
+
+static void publish_backward(struct stream *s, struct stream_slot *slot)
+{
+    const struct tensor *gradient = s->plan.gradient_to_prev ? &s->prev_tensor : NULL;
+    stream_mark(s, STEP_BACKWARD);
+    if (!s->next)
+        slot->loss = pass_loss_sum(slot->pass);
+    if (!s->prev)
+        return;
+    struct wire_head *h = channel_tx_head(s->prev);
+    stream_fill_head(h, gradient ? WIRE_GRADIENT : WIRE_LOSS, &slot->micro, gradient, s->plan.wire);
+    h->loss = slot->loss;
+    channel_publish(s->prev);
+    stream_mark(s, STEP_SEND);
+}
+
+static void release(struct stream *s)
+{
+    stream_mark(s, STEP_BACKWARD);
+    if (s->prev)
+        channel_release(s->prev);
+    if (s->next)
+        channel_release(s->next);
+}
+
+/* Gives neighbours what the device has finished. wait: for the oldest such thing. */
+static int hand_on(struct stream *s, bool wait)
+{
+    struct stream_pending due;
+    int ret;
+    for (; (ret = stream_due(s, wait, &due)) == 1; wait = false) {
+        struct stream_slot *slot = &s->slot[due.frame % (uint64_t)s->nslot];
+        if (due.then == THEN_PUBLISH_NEXT)
+            publish_forward(s, slot, due.frame);
+        else if (due.then == THEN_PUBLISH_PREV)
+            publish_backward(s, slot);
+        else
+            release(s);
+    }
+    return ret;
 }
 
 static int forward(struct stream *s, const struct feed *feed, int index)
 {
     struct stream_slot *slot = slot_of(s, index);
+    uint64_t frame = s->frame + (uint64_t)index;
     int ret = take_input(s, feed, index);
     if (ret < 0)
         return ret;
@@ -78,12 +115,14 @@ static int forward(struct stream *s, const struct feed *feed, int index)
         pass_set(slot->pass, m->n, s->plan.seed, m->step, (uint64_t)m->first);
         pass_forward(slot->pass);
     }
-    if (s->next)
-        return send_forward(s, slot);
-    const int32_t *labels = feed ? slot->labels : channel_aux(s->prev, s->frame + (uint64_t)index);
-    ret = pass_loss(slot->pass, labels, m->n_full, &slot->loss);
+    if (s->next) {
+        stream_deliver(s, &slot->out, &s->next_tensor, m->n, 1);
+        stream_later(s, THEN_PUBLISH_NEXT, frame);
+    } else {
+        pass_loss(slot->pass, labels_of(s, slot, frame), m->n_full);
+    }
     stream_mark(s, STEP_FORWARD);
-    return ret;
+    return hand_on(s, false);
 }
 
 /* The answer of next: the loss, and where this node has layers, their gradient. */
@@ -98,29 +137,8 @@ static int take_answer(struct stream *s, struct stream_slot *slot, uint64_t fram
                        channel_peer(s->next), h->step, h->micro, h->n_samples, m->step, m->index,
                        m->n);
     slot->loss = h->loss;
-    if (slot->pass && stream_wire_f16(s))
-        stream_unpack(s, slot->dout, channel_payload(s->next, frame),
-                      tensor_row(&s->next_tensor) * (size_t)m->n, 1 / f16_gradient_scale);
-    return 0;
-}
-
-static int send_backward(struct stream *s, struct stream_slot *slot)
-{
-    const struct micro *m = &slot->micro;
-    bool gradient = s->plan.gradient_to_prev;
-    if (gradient && stream_wire_f16(s))
-        stream_pack(s, channel_tx_payload(s->prev), slot->din,
-                    tensor_row(&s->prev_tensor) * (size_t)m->n, f16_gradient_scale);
-    int ret = device_sync(s->node->dev);
-    if (ret < 0)
-        return ret;
-    stream_mark(s, STEP_BACKWARD);
-    struct wire_head *h = channel_tx_head(s->prev);
-    stream_fill_head(h, gradient ? WIRE_GRADIENT : WIRE_LOSS, m, gradient ? &s->prev_tensor : NULL,
-                     s->plan.wire);
-    h->loss = slot->loss;
-    channel_publish(s->prev);
-    stream_mark(s, STEP_SEND);
+    if (slot->pass)
+        stream_fetch(s, &slot->dout, &s->next_tensor, m->n, 1 / f16_gradient_scale);
     return 0;
 }
 
@@ -128,27 +146,26 @@ static int backward(struct stream *s, int index)
 {
     struct stream_slot *slot = slot_of(s, index);
     struct node *node = s->node;
-    int ret = s->next ? take_answer(s, slot, s->frame + (uint64_t)index) : 0;
+    uint64_t frame = s->frame + (uint64_t)index;
+    int ret = s->next ? take_answer(s, slot, frame) : 0;
     if (ret < 0)
         return ret;
     if (slot->pass)
         pass_backward_data(slot->pass);
-    if (s->prev && (ret = send_backward(s, slot)) < 0)
+    if (s->plan.gradient_to_prev)
+        stream_deliver(s, &slot->din, &s->prev_tensor, slot->micro.n, f16_gradient_scale);
+    stream_later(s, THEN_PUBLISH_PREV, frame);
+    if ((ret = hand_on(s, false)) < 0)
         return ret;
     if (slot->pass) {
         if (!s->update_begun)
             sgd_begin(&node->sgd, node->model);
         s->update_begun = true;
         pass_backward_weights(slot->pass, sgd_scale(&node->sgd, node->model));
-        if ((ret = device_sync(node->dev)) < 0)
-            return ret;
     }
+    stream_later(s, THEN_RELEASE, frame);
     stream_mark(s, STEP_BACKWARD);
-    if (s->prev)
-        channel_release(s->prev);
-    if (s->next)
-        channel_release(s->next);
-    return 0;
+    return hand_on(s, false);
 }
 
 static int can_forward(struct stream *s, int index)
@@ -157,7 +174,7 @@ static int can_forward(struct stream *s, int index)
     if (s->prev)
         ret = stream_look(s, s->prev, channel_wait_frame(s->prev, s->frame + (uint64_t)index, 0));
     if (ret == 1 && s->next)
-        ret = stream_look(s, s->next, channel_wait_slot(s->next, 0));
+        ret = stream_look_slot(s, s->next, s->frame + (uint64_t)index);
     return ret;
 }
 
@@ -167,7 +184,7 @@ static int can_backward(struct stream *s, int index)
     if (s->next)
         ret = stream_look(s, s->next, channel_wait_frame(s->next, s->frame + (uint64_t)index, 0));
     if (ret == 1 && s->prev)
-        ret = stream_look(s, s->prev, channel_wait_slot(s->prev, 0));
+        ret = stream_look_slot(s, s->prev, s->frame + (uint64_t)index);
     return ret;
 }
 
@@ -177,12 +194,14 @@ static int run_micros(struct stream *s, const struct feed *feed, bool *stopped)
     int begun = 0, done = 0, count = 1;
     uint64_t since = clock_now_ns();
     while (done < count) {
-        int ret = 0;
-        if (done < begun && (ret = can_backward(s, done)) == 1) {
+        int ret = hand_on(s, false);
+        if (ret == 0 && done < begun && (ret = can_backward(s, done)) == 1) {
             ret = backward(s, done++);
         } else if (ret == 0 && begun < count && (ret = can_forward(s, begun)) == 1) {
             ret = forward(s, feed, begun++);
             count = slot_of(s, 0)->micro.count;
+        } else if (ret == 0 && s->npending > 0) {
+            ret = hand_on(s, true);
         } else if (ret == 0) {
             bool answer = s->next && done < begun;
             ret = stream_wait(s, answer, since, stopped);
@@ -210,11 +229,13 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
     int ret = run_micros(s, feed, &stopped);
     if (stopped) /* whether it has finished or failed: it is not begun anew */
         net_stop(node->net);
-    if (ret < 0)
-        return ret;
-    if (s->update_begun)
+    if (ret == 0 && s->update_begun)
         sgd_end(&node->sgd, node->model);
-    ret = device_sync(node->dev);
+    while (ret == 0 && s->npending > 0)
+        ret = hand_on(s, true);
+    int device = stream_drain(s);
+    if (ret < 0 || device < 0)
+        return device < 0 ? device : ret;
     stream_mark(s, STEP_BACKWARD);
     const struct micro *m = &slot_of(s, 0)->micro;
     *result = (struct step_result){.step = m->step, .samples = m->n_full};
@@ -223,5 +244,5 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
     memcpy(result->part_ns, s->part_ns, sizeof(result->part_ns));
     s->frame += (uint64_t)m->count;
     node->steps++;
-    return ret;
+    return 0;
 }

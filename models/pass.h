@@ -8,9 +8,11 @@
  *     if (pass_open(&p, model, RUN_TRAIN, 64, &ends) < 0) ...
  *     pass_set(p, n, seed, step, first_sample);    // n <= 64 samples this time; allocates nothing
  *     pass_forward(p);
- *     pass_loss(p, labels, n_full, &loss_sum);     // last slice: dout from the labels
+ *     pass_loss(p, labels, n_full);                // last slice: dout from the labels
  *     pass_backward_data(p);
  *     pass_backward_weights(p, scale);
+ *     if (device_sync(dev) < 0) ...
+ *     loss = pass_loss_sum(p);
  *     pass_close(p);
  */
 #ifndef MODELS_PASS_H
@@ -36,10 +38,13 @@ void pass_set(struct pass *p, int n, uint64_t seed, uint32_t step, uint64_t firs
 
 void pass_forward(struct pass *p); /* (queued) */
 
-/* Softmax cross-entropy of the output. *loss_sum: the sum (not the mean) over the n samples, in
- * double, in order. dout = (softmax - onehot) / n_full where the pass trains. Waits for the
- * device; its error is returned. */
-int pass_loss(struct pass *p, const int32_t *labels, int n_full, double *loss_sum);
+/* Softmax cross-entropy of the output; dout = (softmax - onehot) / n_full where the pass trains. The
+ * labels are copied. (queued) */
+void pass_loss(struct pass *p, const int32_t *labels, int n_full);
+
+/* The sum (not the mean) over the n samples, in double, in order. Only once the device has done what
+ * pass_loss queued (device_sync, a fence), and before the next pass_set. */
+double pass_loss_sum(const struct pass *p);
 
 void pass_backward_data(struct pass *p); /* (queued) all layers, last to first */
 /* (queued) param.grad += scale * gradient */

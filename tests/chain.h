@@ -132,19 +132,20 @@ static inline double chain_step(struct chain *c, const float *input, const int32
     CHECK(each * c->how.micro == n && each <= c->how.batch);
     for (int k = 0; k < c->how.micro; k++) {
         int first = k * each;
-        double sum;
         memcpy(c->act[0][k], input + (size_t)first * row, (size_t)each * row * sizeof(float));
         for (int i = 0; i < c->npart; i++)
             pass_set(c->pass[i][k], each, CHAIN_SEED, step, (uint64_t)first);
         chain_forward(c, k);
-        if (pass_loss(c->pass[c->npart - 1][k], labels + first, n, &sum) < 0)
-            fail_msg("%s", err_text());
-        loss += sum;
+        pass_loss(c->pass[c->npart - 1][k], labels + first, n);
         for (int i = c->npart; i-- > 0 && c->how.run == RUN_TRAIN;)
             pass_backward_data(c->pass[i][k]);
     }
     if (c->how.run == RUN_TRAIN)
         chain_update(c);
+    if (device_sync(c->model[0]->dev) < 0)
+        fail_msg("%s", err_text());
+    for (int k = 0; k < c->how.micro; k++)
+        loss += pass_loss_sum(c->pass[c->npart - 1][k]);
     return loss / n;
 }
 
