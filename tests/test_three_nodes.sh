@@ -89,7 +89,10 @@ on() { # HOST MAKE-ARGUMENTS: as somebody would type it there
 statistics() { # HOST SUITE SAMPLES TASKS SENT RECEIVED
     local file head last row
     file=("$work/$1/data/stats/benchmark_learning-$2-"*-small-1-64-2*.csv)
-    [ ${#file[@]} = 1 ] && [ -e "${file[0]}" ] || { echo "statistics of $2: ${file[*]}" && return 1; }
+    if [ ${#file[@]} != 1 ] || [ ! -e "${file[0]}" ]; then
+        echo "statistics of $2: ${file[*]}"
+        return 1
+    fi
     head=$(head -n 1 "${file[0]}") last=$(tail -n 1 "${file[0]}")
     [ "$head" = timestamp,bytes_sent,bytes_recv,samples_processed,tasks_processed ] ||
         { echo "columns of $2: $head" && return 1; }
