@@ -360,7 +360,7 @@ $(OUT)/%.o: %.c $(OUT)/flags
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# Its assembler includes the page.
+# What base/embed.h puts into them.
 $(OUT)/monitor/page.o: monitor/page.html
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_SHARED) $(OUT)/libsparse.a
