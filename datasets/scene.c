@@ -1,7 +1,8 @@
 /*
- * Drawing scenes in three passes over the picture's bytes: the ground, the figures one by one, noise
- * over all. Light, tints and turns are as in shapes.c; what that has not: figures are small, of many
- * sizes, light and dark ones on one ground, and the ground has waves and, now and then, an edge.
+ * Drawing scenes in three passes over the picture's bytes: the ground, the figures one by one,
+ * noise over all. Light, tints and turns are as in shapes.c; what that has not: figures are small,
+ * of many sizes, light and dark ones on one ground, and the ground has waves and, now and then, an
+ * edge.
  */
 #include "datasets/scene.h"
 

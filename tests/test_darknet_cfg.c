@@ -96,7 +96,7 @@ static void test_every_section(void **state)
     model_close(m);
 }
 
-/* The same model from a text in memory, which need not end with a 0; its sentences have its name. */
+/* The same from a text in memory, which need not end with a 0; its sentences have its name. */
 static void test_in_memory(void **state)
 {
     struct model_options opt = model_options_default();

@@ -51,7 +51,7 @@ static void test_pure(void **state)
     }
 }
 
-/* Of any size, the smallest too: boxes lie in the picture, hold something, and are of all classes. */
+/* Of any size, the smallest too: boxes lie in the picture, hold something, are of all classes. */
 static void test_boxes(void **state)
 {
     int per_class[FIGURES] = {0}, count = 0, broad = 0, high = 0;
