@@ -1,7 +1,7 @@
 /*
  * Scenes: pictures of any size with several of the figures of the embedded data set on them, and
- * where those are. What the model shapes-yolo was trained on, what it looks at where no pictures are
- * given, and what it is tested with. A scene is a function of (seed, number) and of its size.
+ * where those are. What the model shapes-yolo was trained on, what it looks at where no pictures
+ * are given, and what it is tested with. A scene is a function of (seed, number) and of its size.
  *
  *     struct picture p;
  *     struct scene_box box[SCENE_MAX_BOXES];
@@ -18,6 +18,9 @@
 #include "datasets/picture.h"
 
 enum { SCENE_MAX_BOXES = 7 };
+
+/* Training draws scenes of smaller numbers; what a model is shown and measured with begins here. */
+#define SCENE_HELD_OUT UINT32_C(0x80000000)
 
 /* The visible part of a figure, in pixels of the picture: x1, y1 included, x2, y2 not. */
 struct scene_box {
