@@ -362,6 +362,7 @@ $(OUT)/%.o: %.c $(OUT)/flags
 
 # What base/embed.h puts into them.
 $(OUT)/monitor/page.o: monitor/page.html
+$(OUT)/models/shapes_yolo.o: models/shapes-yolo.cfg models/shapes-yolo.weights
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_SHARED) $(OUT)/libsparse.a
 	@echo "  LINK  $@"

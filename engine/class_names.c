@@ -1,7 +1,10 @@
-/* The classes of COCO, in the order in which darknet's models number them. */
+/* The classes of COCO, in the order in which darknet's models number them, and the figures. */
 #include "engine/class_names.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "datasets/figures.h"
 
 static const char *const coco[80] = {
     "person",        "bicycle",       "car",           "motorbike",
@@ -26,9 +29,16 @@ static const char *const coco[80] = {
     "scissors",      "teddy bear",    "hair drier",    "toothbrush",
 };
 
-const char *class_name(int class, int classes, char *text, size_t text_bytes)
+bool class_names_figures(const struct model *m)
 {
-    if (classes == 80 && class >= 0 && class < 80)
+    return m->classes == FIGURES && !strcmp(m->name, "shapes-yolo");
+}
+
+const char *class_name(const struct model *m, int class, char *text, size_t text_bytes)
+{
+    if (class >= 0 && class < m->classes && class_names_figures(m))
+        return figure_name[class];
+    if (m->classes == 80 && class >= 0 && class < 80)
         return coco[class];
     snprintf(text, text_bytes, "class %d", class);
     return text;

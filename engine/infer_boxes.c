@@ -51,6 +51,17 @@ static int make_folder(const char *path)
     return err_set(errno, "cannot make folder %s: %s", path, strerror(errno));
 }
 
+/* Those of --images; else the model's own: it may be a model of what this program draws. */
+static int open_pictures(struct inference *f)
+{
+    const struct config *c = f->c;
+    struct boxes *k = f->own;
+    if (c->npart_file || !class_names_figures(f->model))
+        return setup_not_words(
+            pictures_open(&k->pictures, c->part_file, c->npart_file, c->data_dir));
+    return pictures_open_scenes(&k->pictures, c->seed);
+}
+
 static int open_data(struct inference *f)
 {
     const struct config *c = f->c;
@@ -60,7 +71,7 @@ static int open_data(struct inference *f)
     struct boxes *k = f->own = calloc(1, sizeof(*k));
     if (!k)
         return err_set(ENOMEM, "no memory for an inference");
-    ret = setup_not_words(pictures_open(&k->pictures, c->part_file, c->npart_file, c->data_dir));
+    ret = open_pictures(f);
     if (!ret && c->save_detections)
         ret = setup_not_words(make_folder(c->save_detections));
     if (ret < 0)
@@ -77,8 +88,9 @@ static int open_data(struct inference *f)
     if (!k->picture || !k->box || !k->scratch || !k->latency)
         return err_set(ENOMEM, "no memory for %zu boxes and %" PRIu64 " requests", boxes,
                        f->requests);
-    setup_say(c, "%zu picture%s, the first is %s", k->pictures.count,
-              k->pictures.count == 1 ? "" : "s", k->pictures.path[0]);
+    setup_say(c, "%zu picture%s, the first is %s%s", k->pictures.count,
+              k->pictures.count == 1 ? "" : "s", k->pictures.path[0],
+              k->pictures.scenes ? ": drawn here, others with another --seed" : "");
     return 0;
 }
 
@@ -100,7 +112,7 @@ static void close_data(struct inference *f)
 static int open_output(struct inference *f)
 {
     const struct config *c = f->c;
-    if (!c->weights && c->role->layers)
+    if (setup_weights_fresh(f->model, c) && c->role->layers)
         setup_say(c, "The weights are fresh, so nothing will be found, but as long as it would "
                      "take: give --weights FILE");
     if (!c->output)
@@ -128,7 +140,7 @@ static int fill(struct inference *f, uint64_t request, float *in, int *n)
     struct picture *p = picture_of(f, request);
     picture_close(p);
     *n = 1;
-    int ret = picture_read(p, k->pictures.path[request % k->pictures.count]);
+    int ret = pictures_read(&k->pictures, request % k->pictures.count, p);
     if (ret < 0)
         return setup_not_words(ret);
     return f->c->letterbox ? picture_letterbox(p, in, t->dim[3], t->dim[2])
@@ -163,12 +175,12 @@ static int print_json(struct inference *f, uint64_t request, const struct pictur
     for (int i = 0; list && i < n; i++) {
         const struct box *b = &k->box[i];
         char text[32];
-        json_array_append_new(
-            list,
-            json_pack("{s:i,s:s,s:f,s:f,s:f,s:f,s:f,s:f}", "class", b->class, "name",
-                      class_name(b->class, f->model->classes, text, sizeof(text)), "objectness",
-                      (double)b->conf, "class_score", (double)b->class_conf, "x1", (double)b->x1,
-                      "y1", (double)b->y1, "x2", (double)b->x2, "y2", (double)b->y2));
+        json_array_append_new(list,
+                              json_pack("{s:i,s:s,s:f,s:f,s:f,s:f,s:f,s:f}", "class", b->class,
+                                        "name", class_name(f->model, b->class, text, sizeof(text)),
+                                        "objectness", (double)b->conf, "class_score",
+                                        (double)b->class_conf, "x1", (double)b->x1, "y1",
+                                        (double)b->y1, "x2", (double)b->x2, "y2", (double)b->y2));
     }
     json_t *line =
         json_pack("{s:I,s:s,s:i,s:i,s:f,s:o}", "request", (json_int_t)request + 1, "image",
@@ -190,7 +202,7 @@ static void print_text(struct inference *f, const char *path, int n)
         const struct box *b = &k->box[i];
         char name[32], line[512];
         snprintf(line, sizeof(line), "%.300s: %s %.1f %%, (%.0f, %.0f) to (%.0f, %.0f)", path,
-                 class_name(b->class, f->model->classes, name, sizeof(name)),
+                 class_name(f->model, b->class, name, sizeof(name)),
                  100 * (double)(b->conf * b->class_conf), (double)b->x1, (double)b->y1,
                  (double)b->x2, (double)b->y2);
         if (f->progress.to)
@@ -213,7 +225,7 @@ static int save(struct inference *f, const char *path, struct picture *p, int n)
         const struct box *b = &k->box[i];
         char text[32], label[64];
         snprintf(label, sizeof(label), "%s %.0f%%",
-                 class_name(b->class, f->model->classes, text, sizeof(text)),
+                 class_name(f->model, b->class, text, sizeof(text)),
                  100 * (double)(b->conf * b->class_conf));
         draw_box(p, b, label);
     }
@@ -250,6 +262,14 @@ static int take(struct inference *f, uint64_t request, const struct stream_answe
     return setup_not_words(ret);
 }
 
+/* NULL: fresh, or another node's concern. */
+static const char *weights_text(const struct inference *f)
+{
+    if (f->c->weights)
+        return f->c->weights;
+    return f->model->shipped && f->c->role->layers ? "shipped" : NULL;
+}
+
 static int print(struct inference *f, double seconds)
 {
     struct boxes *k = f->own;
@@ -267,7 +287,7 @@ static int print(struct inference *f, double seconds)
         json_pack("{s:{s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:s?,s:I}}", "summary", "model", f->model->name,
                   "images", (json_int_t)k->pictures.count, "requests", (json_int_t)n, "boxes",
                   (json_int_t)k->found, "latency_ms_median", median, "latency_ms_p99", p99,
-                  "samples_per_second", (double)n / seconds, "weights", f->c->weights,
+                  "samples_per_second", (double)n / seconds, "weights", weights_text(f),
                   "peak_memory_bytes", (json_int_t)process_peak_bytes());
     if (!s)
         return err_set(ENOMEM, "no memory for the summary, or the name of a file is not UTF-8");

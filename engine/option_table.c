@@ -22,8 +22,8 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_ROLE] = {"role", {"suite"}, "NAME", RUNS, 0,
         "aio (default), source, client, intermediate or final; the original's offload_* too"},
     [OPT_MODEL] = {"model", {"model-name"}, "M", RUNS | INSPECT | INIT | CONVERT, 0,
-        "small, vgg11 (default of train), vgg16, vgg19, yolov3, yolov3-tiny, or a path to a "
-        "darknet .cfg (darknet's are not trained here); the original's names too: "
+        "small, vgg11 (default of train), vgg16, vgg19, yolov3, yolov3-tiny, shapes-yolo, or a "
+        "path to a darknet .cfg (detectors are not trained here); the original's names too: "
         "VGG_unsplit, VGG_client, VGG_server, Small_unsplit, Small_client, Small_server"},
     [OPT_LAYERS] = {"layers", {0}, "A:B", RUNS, 0,
         "this node runs layers A (included) to B (not), numbered as inspect prints them; "
@@ -48,11 +48,12 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_SHUFFLE] = {"shuffle", {0}, NULL, TRAIN, 0,
         "a new order each epoch; default: in reading order"},
     [OPT_SEED] = {"seed", {0}, "S", RUNS | INIT | CONVERT, 0,
-        "of fresh weights, dropout, shuffling and the data set shapes (1)"},
+        "of fresh weights, dropout, shuffling, the data set shapes, the scenes of shapes-yolo (1)"},
     [OPT_MICRO_BATCHES] = {"micro-batches", {0}, "K", TRAIN, 0,
         "parts that a batch is worked in; the gradients add up to the full batch's (1)"},
     [OPT_WEIGHTS] = {"weights", {0}, "FILE", RUNS, 0,
-        "start from these (.safetensors, or .weights of darknet) instead of fresh weights"},
+        "start from these (.safetensors, or .weights of darknet) instead of fresh weights; "
+        "shapes-yolo comes with its own"},
     [OPT_SAVE] = {"save", {0}, "FILE", TRAIN | INIT | MERGE, 0,
         "write the weights here (.safetensors, or .weights for darknet models)"},
     [OPT_LOG] = {"log", {0}, "FILE", TRAIN, 0,
@@ -78,7 +79,8 @@ static const struct option_spec specs[OPT_COUNT] = {
         "what the last node of a split sends back for a detector (boxes)"},
     [OPT_IMAGES] = {"images", {0}, "FILE|DIR", INFER, NEEDS_DATA,
         "pictures to detect on, JPEG or PNG, several may follow; again from the first where more "
-        "are asked for; default: DATA_DIR/samples, else those of Debian's package darknet"},
+        "are asked for; default: DATA_DIR/samples, else those of Debian's package darknet; of "
+        "shapes-yolo: scenes that it draws"},
     [OPT_CONF] = {"conf", {0}, "X", INFER, NEEDS_DATA, "objectness of a detection at least (0.95)"},
     [OPT_NMS] = {"nms", {0}, "X", INFER, NEEDS_DATA,
         "overlap above which boxes of a class are one (0.3)"},
@@ -114,8 +116,10 @@ static const struct option_spec specs[OPT_COUNT] = {
 
 /* Where infer says something else. */
 static const char *const infer_help[OPT_COUNT] = {
-    [OPT_MODEL] = "yolov3 (default), yolov3-tiny, a path to a darknet .cfg, small, vgg11, vgg16 or "
-                  "vgg19; the original's names too: YOLOv3, YOLOv3_local, YOLOv3_server, VGG_*",
+    [OPT_MODEL] =
+        "yolov3 (default), yolov3-tiny, shapes-yolo (small, with its own weights and "
+        "pictures: try it first), a path to a darknet .cfg, small, vgg11, vgg16 or vgg19; "
+        "the original's names too: YOLOv3, YOLOv3_local, YOLOv3_server, VGG_*",
 };
 
 static const struct {

@@ -1,4 +1,4 @@
-/* Listing picture files. */
+/* Listing picture files, and drawing scenes. */
 #include "engine/pictures.h"
 
 #include <dirent.h>
@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "datasets/scene.h"
+
+enum { SCENES = 8 };
 
 static const char debian_samples[] = "/usr/share/darknet/data";
 
@@ -83,6 +86,32 @@ int pictures_open(struct pictures *p, const char *const *name, int nname, const 
     for (int i = 0; i < nname && ret == 0; i++)
         ret = add_named(p, name[i]);
     return nname ? ret : add_samples(p, data_dir);
+}
+
+int pictures_open_scenes(struct pictures *p, uint64_t seed)
+{
+    int ret = 0;
+    *p = (struct pictures){.scenes = true, .seed = seed};
+    for (int i = 0; i < SCENES && ret == 0; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "scene%d", i);
+        ret = add(p, "", name);
+    }
+    return ret;
+}
+
+int pictures_read(const struct pictures *p, size_t i, struct picture *out)
+{
+    if (!p->scenes)
+        return picture_read(out, p->path[i]);
+    struct scene_box box[SCENE_MAX_BOXES];
+    uint32_t number = SCENE_HELD_OUT + (uint32_t)i;
+    int w, h;
+    scene_size(number, &w, &h);
+    int ret = picture_new(out, w, h);
+    if (ret == 0)
+        scene_draw(out, box, p->seed, number);
+    return ret;
 }
 
 void pictures_close(struct pictures *p)

@@ -78,8 +78,17 @@ int setup_all_layers(const struct model *m, const struct config *c)
                    layers ? layers : c->words.value[OPT_MODEL]);
 }
 
+bool setup_weights_fresh(const struct model *m, const struct config *c)
+{
+    return !c->weights && !m->shipped;
+}
+
 int setup_weights(struct model *m, const struct config *c)
 {
+    if (!c->weights && m->shipped) {
+        setup_say(c, "Weights: those that come with %s", m->name);
+        return setup_not_words(weights_load_shipped(m));
+    }
     int cutoff = c->weights ? weights_cutoff(c->weights) : 0;
     if (!c->weights || cutoff)
         model_init(m, c->seed);

@@ -34,11 +34,14 @@ int setup_slice(struct model *m, const struct config *c, bool *open);
 int setup_node(struct node *n, const struct config *c, struct model *m);
 void setup_node_close(struct node *n); /* not the model */
 
-/* Its weights: allocated for its slice, fresh or of --weights. */
+/* Its weights: allocated for its slice and filled by setup_weights. */
 int setup_bind(struct node *n, const struct config *c);
 
-/* Fresh weights or those of --weights, into a bound model. */
+/* Those of --weights, else those that come with the model, else fresh ones, into a bound model. */
 int setup_weights(struct model *m, const struct config *c);
+
+/* True where they are fresh, so that nothing can be expected of what the model says. */
+bool setup_weights_fresh(const struct model *m, const struct config *c);
 
 /* The data set that the config names, for what the model takes. */
 int setup_dataset(struct dataset **ds, const struct config *c, const struct model *m,

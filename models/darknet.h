@@ -57,6 +57,9 @@ void darknet_end(struct darknet_builder *b);
 int yolov3_build(struct model *m, const struct model_options *opt);
 int yolov3_tiny_build(struct model *m, const struct model_options *opt);
 
+/* shapes-yolo, which the program brings along with its weights: models/shapes-yolo.cfg. */
+int shapes_yolo_open(struct model **m, const struct model_options *opt);
+
 /* A model from a .cfg file: sections net, convolutional, maxpool, upsample, route, shortcut, yolo.
  * What the file holds and should not is -EBADMSG and a sentence with file and line. */
 int darknet_cfg_open(struct model **m, const char *path, const struct model_options *opt);

@@ -48,6 +48,9 @@ struct model {
     bool naive;
     bool folded;                /* the weights have been through model_fold */
     enum weights_origin origin; /* of the weights */
+    /* weights that the program brings along, as darknet writes them; NULL: none */
+    const void *shipped;
+    size_t shipped_bytes;
 
     struct device *dev; /* from here on: after model_bind */
     enum model_grads grads_kind;

@@ -10,14 +10,19 @@
 struct entry {
     int (*build)(struct model *m, const struct model_options *opt);
     int in[TENSOR_MAX_DIM];
+    int (*open)(struct model **m, const struct model_options *opt); /* instead of the two above */
 };
 
-static const char *const names[] = {"small",  "vgg11",       "vgg16", "vgg19",
-                                    "yolov3", "yolov3-tiny", NULL};
+static const char *const names[] = {"small",  "vgg11",       "vgg16",       "vgg19",
+                                    "yolov3", "yolov3-tiny", "shapes-yolo", NULL};
 static const struct entry entries[] = {
-    {small_build, {1, 1, 28, 28}},    {vgg11_build, {1, 3, 32, 32}},
-    {vgg16_build, {1, 3, 32, 32}},    {vgg19_build, {1, 3, 32, 32}},
-    {yolov3_build, {1, 3, 416, 416}}, {yolov3_tiny_build, {1, 3, 416, 416}},
+    {.build = small_build, .in = {1, 1, 28, 28}},
+    {.build = vgg11_build, .in = {1, 3, 32, 32}},
+    {.build = vgg16_build, .in = {1, 3, 32, 32}},
+    {.build = vgg19_build, .in = {1, 3, 32, 32}},
+    {.build = yolov3_build, .in = {1, 3, 416, 416}},
+    {.build = yolov3_tiny_build, .in = {1, 3, 416, 416}},
+    {.open = shapes_yolo_open},
 };
 _Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(entries) / sizeof(entries[0]) + 1,
                "a name for every model");
@@ -58,6 +63,8 @@ int model_open(struct model **out, const char *name, const struct model_options 
     for (int i = 0; names[i]; i++) {
         if (strcmp(name, names[i]))
             continue;
+        if (entries[i].open)
+            return entries[i].open(out, opt);
         struct tensor in = tensor_f32(TENSOR_MAX_DIM, entries[i].in);
         struct model *m;
         ret = model_begin(&m, name, &in);

@@ -134,6 +134,12 @@ int weights_load(struct model *m, const char *path)
     return darknet_weights_named(path) ? darknet_weights_load(m, path) : load_safetensors(m, path);
 }
 
+int weights_load_shipped(struct model *m)
+{
+    m->folded = false;
+    return darknet_weights_load_bytes(m, m->name, m->shipped, m->shipped_bytes);
+}
+
 int weights_cutoff(const char *path)
 {
     return darknet_weights_cutoff(path);

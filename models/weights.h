@@ -14,6 +14,9 @@
  * sentence that names it. What a file of the first layers does not hold stays as it is. */
 int weights_load(struct model *m, const char *path);
 
+/* The weights that the program brings along with this model; m->shipped must be there. */
+int weights_load_shipped(struct model *m);
+
 /* N where the file is named *.conv.N: it holds the first N layers alone. 0: all of them. */
 int weights_cutoff(const char *path);
 

@@ -170,9 +170,15 @@ static void test_names(void **state)
 {
     (void)state;
     char text[32];
-    assert_string_equal(class_name(16, 80, text, sizeof(text)), "dog");
-    assert_string_equal(class_name(79, 80, text, sizeof(text)), "toothbrush");
-    assert_string_equal(class_name(2, 3, text, sizeof(text)), "class 2");
+    struct model coco = {.name = "yolov3", .classes = 80}, own = {.name = "own", .classes = 10},
+                 figures = {.name = "shapes-yolo", .classes = 10},
+                 not_figures = {.name = "shapes-yolo", .classes = 3};
+    assert_string_equal(class_name(&coco, 16, text, sizeof(text)), "dog");
+    assert_string_equal(class_name(&coco, 79, text, sizeof(text)), "toothbrush");
+    assert_string_equal(class_name(&own, 2, text, sizeof(text)), "class 2");
+    assert_string_equal(class_name(&figures, 0, text, sizeof(text)), "circle");
+    assert_string_equal(class_name(&figures, 9, text, sizeof(text)), "dots");
+    assert_string_equal(class_name(&not_figures, 2, text, sizeof(text)), "class 2");
 }
 
 int main(void)

@@ -127,6 +127,30 @@ EOF
     end_workers
 }
 
+# The model that comes with its weights: every node has them, and the boxes are those of one process.
+test_shapes_yolo() {
+    local model="--model shapes-yolo --inferences 0" last way
+    "$engine" infer $model --json --quiet >whole.json || return 1
+    sed 's/"latency_ms":[^,]*,//; /summary/d' whole.json >whole.boxes
+    [ "$(grep -c '"boxes":\[{"class":' whole.boxes)" = 8 ] || fail "$(cat whole.boxes)" || return 1
+    for way in "" "--layers :1" "--layers :6 --transport poll --in-flight 3" "--answer raw"; do
+        serve last infer --role final --model shapes-yolo || return 1
+        last=$port
+        "$engine" infer $model --role client --upstream "127.0.0.1:$last" --json --quiet $way >split.json 2>split.err ||
+            fail "$(cat split.err)" || return 1
+        sed 's/"latency_ms":[^,]*,//; /summary/d' split.json | cmp whole.boxes - || return 1
+        end_workers || return 1
+    done
+    serve last infer --role final --model shapes-yolo || return 1
+    last=$port
+    serve middle infer --role intermediate --model shapes-yolo --upstream "127.0.0.1:$last" || return 1
+    "$engine" infer $model --role source --upstream "127.0.0.1:$port" --json --quiet --in-flight 4 >split.json \
+        2>split.err || fail "$(cat split.err)" || return 1
+    sed 's/"latency_ms":[^,]*,//; /summary/d' split.json | cmp whole.boxes - || return 1
+    grep -q "Weights: those that come with shapes-yolo" middle.log || fail "$(cat middle.log)" || return 1
+    end_workers
+}
+
 test_several_sources_at_once() {
     local pids=() n
     start_worker last infer final --weights weights || return 1

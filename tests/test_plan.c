@@ -43,8 +43,9 @@ static void test_counts(void **state)
         {"vgg19", 46, 10, 143667240, 2097152},
         {"yolov3", 107, 5, 61949149, (size_t)64 * 11075584},
         {"yolov3-tiny", 24, 4, 8852366, (size_t)64 * 1384448},
+        {"shapes-yolo", 19, 4, 121754, (size_t)64 * 51200},
     };
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         struct model *m = open_model(want[i].name, 0);
         assert_string_equal(m->name, model_names()[i]);
         assert_int_equal(m->nlayer, want[i].nlayer);
@@ -58,7 +59,7 @@ static void test_counts(void **state)
         assert_int_equal(m->to, m->nlayer);
         model_close(m);
     }
-    assert_null(model_names()[6]);
+    assert_null(model_names()[7]);
 }
 
 static void test_codec(void **state)

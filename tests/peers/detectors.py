@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import boxes
+import scenes
 import weightfile
 import yolo_torch
 
@@ -354,6 +355,26 @@ def compare_trained(c):
         c.row("the same by .safetensors and back, read by darknet", written_again)
 
 
+def compare_shipped(c):
+    """shapes-yolo's own weights, as trained by scripts/train_shapes_yolo.py, on a scene that it never saw."""
+    cfg, weights, picture, size = "models/shapes-yolo.cfg", "models/shapes-yolo.weights", c.path("scene.png"), (480, 320)
+
+    def both_say():
+        with open(cfg) as f:
+            network = yolo_torch.Darknet(f.read())
+        network.eval()(torch.zeros(1, 3, network.height, network.width))
+        pixels, figures = scenes.Scenes(1).draw(scenes.HELD_OUT + 7, *size)
+        png(picture, pixels)
+        found, numbers = boxes.darknet_boxes(c, cfg, weights, picture, size, 10, 0.5, 0)
+        got, raw = boxes.detect(c, cfg, weights, picture, 0.5, ALL, "--letterbox")
+        got = got[got[:, 4] * got[:, 5] > 0.5]
+        if len(got) < len(figures):
+            raise ValueError(f"{len(got)} boxes of {len(figures)} figures")
+        return f"{close(raw, laid_out(numbers, network))}, {boxes.agree(got, found)}"
+
+    c.row("shapes-yolo as it is shipped: boxes as darknet's", both_say)
+
+
 def run(c):
     if not available():
         print("     no darknet here (Debian's package): the detectors are not compared")
@@ -366,3 +387,4 @@ def run(c):
         published.compare_with_darknet()
     Published(c, "yolov3-tiny", one_class=True).compare_suppression_with_darknet()
     compare_trained(c)
+    compare_shipped(c)
