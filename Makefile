@@ -307,10 +307,10 @@ $(OUT)/libsparse.a: $(LIB_OBJ)
 	@echo "  AR    $@"
 	$(Q)rm -f $@ && $(AR) rcsD $@ $^
 
-# Changed flags or another compiler rebuild; an unchanged file keeps its time.
+# Changed flags or another compiler rebuild; an unchanged file keeps its time, a moved tree its objects.
 $(OUT)/flags: force
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CC_VERSION) $(CPPFLAGS) $(CFLAGS) $(NVCCFLAGS))' >$@.new
+	@printf '%s\n' '$(subst ','\'',$(subst $(CURDIR),.,$(CC_VERSION) $(CPPFLAGS) $(CFLAGS) $(NVCCFLAGS)))' >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 .PHONY: force
 force:
