@@ -73,14 +73,6 @@ says() { # TEXT [FILE]: that it is there
     grep -qF -- "$1" "${2:-run.out}" || fail "no \"$1\" in ${2:-run.out}: $(tail -n 5 "${2:-run.out}")"
 }
 
-a_picture() { # a PNG of 20 x 12 pixels
-    base64 -d <<'PNG'
-iVBORw0KGgoAAAANSUhEUgAAABQAAAAMBAMAAACQIoDIAAAAGFBMVEW49DCZ1Rp5tfFemtY4dLAUUIzsKGSdGVUC0rcBAAAAdklE
-QVR42gXBMQ7CMAwF0G8TlY0kCzvcCCEWli6oN+BKHAuFC8T20FIx8Pue3GA0N37HBOvBvvwmU7KCgYElIQyWBw8ocob4BfmgDCeO
-BfKRa6O/gWeDSpVyqpBaklsPzpPTFKzgHTAoo2F5FUbszn+s82MF9xuo8z6nPnXSGQAAAABJRU5ErkJggg==
-PNG
-}
-
 # run_tests [WORD]: the functions test_*, those with the word in their name; exits.
 run_tests() {
     local t passed=0 failed=0

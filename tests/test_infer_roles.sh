@@ -97,7 +97,7 @@ anchors=10,12, 20,30
 classes=2
 num=2
 EOF
-    mkdir -p pictures && a_picture >pictures/a.png && cp pictures/a.png pictures/b.png || return 1
+    mkdir -p pictures && cp "$root/tests/fixtures/picture.png" pictures/a.png && cp pictures/a.png pictures/b.png || return 1
     local model="--model d.cfg --conf 0.45 --images pictures --inferences 5" last way
     "$engine" init --model d.cfg --save d.safetensors >/dev/null || return 1
     "$engine" infer $model --weights d.safetensors --json --quiet --output raw --save-detections found >whole.json || return 1

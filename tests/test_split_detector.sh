@@ -9,82 +9,14 @@
 # shellcheck source=tests/nodes.sh
 source "$(dirname "$0")/nodes.sh"
 
-cat >little.cfg <<'EOF'
-[net]
-width=96
-height=64
-[convolutional]
-filters=4
-size=3
-pad=1
-activation=relu
-[convolutional]
-batch_normalize=1
-filters=6
-activation=leaky
-[convolutional]
-batch_normalize=1
-filters=8
-size=3
-pad=1
-activation=leaky
-[maxpool]
-size=2
-stride=2
-[convolutional]
-batch_normalize=1
-filters=16
-size=3
-stride=2
-pad=1
-activation=leaky
-[convolutional]
-batch_normalize=1
-filters=8
-activation=leaky
-[convolutional]
-batch_normalize=1
-filters=16
-size=3
-pad=1
-activation=leaky
-[shortcut]
-from=-3
-activation=linear
-[maxpool]
-size=2
-stride=1
-[convolutional]
-filters=16
-activation=linear
-[yolo]
-mask=2,3
-anchors=6,8, 12,10, 20,30, 40,36
-classes=3
-num=4
-[route]
-layers=-3
-[upsample]
-stride=2
-[route]
-layers=-1,3
-[convolutional]
-filters=16
-activation=linear
-[yolo]
-mask=0,1
-anchors=6,8, 12,10, 20,30, 40,36
-classes=3
-num=4
-EOF
 if [ "${DETECTOR:-}" = yolov3 ]; then
     model=yolov3 ncuts=15 threes="0:1 1:5 5:12 12:37" conf=0.508 requests=2
 else
-    model=little.cfg ncuts=4 threes="0:1 1:3 2:4" conf=0.45 requests=5
+    model=$root/tests/fixtures/detector.cfg ncuts=4 threes="0:1 1:3 2:4" conf=0.45 requests=5
 fi
 
 # Two pictures: the second is the first with what was found in it drawn on it.
-mkdir pictures && a_picture >pictures/a.png || exit 1
+mkdir pictures && cp "$root/tests/fixtures/picture.png" pictures/a.png || exit 1
 "$engine" init --model "$model" --seed 5 --save weights >/dev/null || exit 1
 "$engine" infer --model "$model" --weights weights --images pictures --inferences 1 --conf $conf --save-detections . \
     --no-monitor >/dev/null || exit 1

@@ -2,9 +2,10 @@
 # The three-node example of the original's README, word for word: three hosts (network namespaces) with
 # the addresses 10.49.2.1 to .3, each with its own checkout, two .env files, the make targets. Once over a
 # good network and once over a bad one: 100 Mbit/s, 1 % loss, 20 ms each way. The losses must be the
-# bytes of a run in one process, and the statistics of a monitor on each host the run's own counts. Needs
-# root; speaks as cmocka does.
-# shellcheck disable=SC2317 # functions that are called by name
+# bytes of a run in one process, and the statistics of a monitor on each host the run's own counts. Then a
+# detector in the same roles, and a client of the last node: predictions and boxes must be the same bytes too.
+# Needs root; speaks as cmocka does.
+# shellcheck disable=SC2317,SC2086 # functions that are called by name
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 tag=se$$
@@ -39,7 +40,7 @@ copy_tree() { # HOST
     (cd "$root" && tar cf - --exclude=./build --exclude=./data --exclude=./.git .) | tar xf - -C "$work/$1"
     cp -a "$root/build/sparse-engine" "$work/$1/build/"
     (cd "$root/build" && find release -name '*.o' -not -path '*/tests/*' -o -name '*.d' -o -name '*.a' \
-        -o -name 'stamp*' | tar cf - -T -) | tar xf - -C "$work/$1/build"
+        -o -name flags | tar cf - -T -) | tar xf - -C "$work/$1/build"
 }
 
 good_network() {
@@ -122,28 +123,57 @@ card() { # HOST
     ip -n "$1" -o addr show to 10.49.2.0/24 | awk '{print $2}'
 }
 
-run_example() { # NAME NETWORK
-    local name=$1 network=$2 ok=1 args="--dataset shapes --lr 0.1"
+# Starts the workers of a split, then makes the target on the first host.
+split() { # KIND(learning or inference) ARGS-OF-BOTH ARGS-OF-THE-FIRST TARGET...
+    local kind=$1 args=$2 first=$3
+    shift 3
+    on "${hosts[2]}" "run-$kind-split-final" "MODEL=$model" "ARGS=$args" &&
+        on "${hosts[1]}" "run-$kind-split-intermediate" "MODEL=$model" "ARGS=$args $first" &&
+        timeout 240 bash -c "$(declare -f on); work=$work; on \"\$@\"" - "${hosts[0]}" "$@" "MODEL=$model"
+}
+
+stop_all() {
+    for i in 2 1 0; do # workers before monitors, by their names
+        on "${hosts[i]}" stop
+    done
+}
+
+train_there() { # NAME
+    local model=small
+    for host in "${hosts[@]}"; do
+        on "$host" run-sparse-monitor ARGS="--interface $(card "$host")"
+    done
+    split learning "--lr 0.1" "" run-learning-data-source BATCHES=6 \
+        ARGS="--dataset shapes --lr 0.1 --log $work/$1.csv" || return 1
+    stop_all
+    all_statistics && cmp "$work/aio.csv" "$work/$1.csv"
+}
+
+# The source's requests go through both workers; the client's, to the last one. Several are under way.
+infer_there() { # NAME
+    local model=$detector
+    split inference "--weights $work/weights --no-monitor" "--layers :4" run-inference-data-source \
+        INFERENCES=$requests ARGS="$pictures --in-flight 4 --answer raw --output $work/$1.raw" &&
+        cmp "$work/aio.raw" "$work/$1.raw" &&
+        on "${hosts[0]}" run-inference-split-client "MODEL=$model" INFERENCES=$requests ARGS="$pictures --json \
+            --in-flight 3 --layers :4 --weights $work/weights --upstream 10.49.2.3:50008" >"$work/$1.json" &&
+        boxes "$work/$1.json" | cmp "$work/aio.boxes" -
+}
+
+boxes() { # FILE
+    sed -n '/"request"/s/"latency_ms":[^,]*,//p' "$1"
+}
+
+run_example() { # WHAT NETWORK
+    local name=$1_$2 ok=1
     for host in "${hosts[@]}"; do
         ip netns add "$host"
         ip -n "$host" link set lo up
     done
-    $network || ok=0
-    {
-        for host in "${hosts[@]}"; do
-            on "$host" run-sparse-monitor ARGS="--interface $(card "$host")"
-        done
-        on "${hosts[2]}" run-learning-split-final MODEL=small ARGS="--lr 0.1" &&
-            on "${hosts[1]}" run-learning-split-intermediate MODEL=small ARGS="--lr 0.1" &&
-            timeout 240 bash -c "$(declare -f on); work=$work; on ${hosts[0]} run-learning-data-source \
-                MODEL=small BATCHES=6 ARGS='$args --log $work/$name.csv'"
-    } >"$work/$name.out" 2>&1 || ok=0
-    for i in 2 1 0; do # workers before monitors, by their names
-        on "${hosts[i]}" stop >>"$work/$name.out" 2>&1
-    done
-    most=$([ "$network" = good_network ] && echo 1.06 || echo 0)
-    all_statistics >>"$work/$name.out" 2>&1 || ok=0
-    cmp "$work/aio.csv" "$work/$name.csv" >>"$work/$name.out" 2>&1 || ok=0
+    $2 || ok=0
+    most=$([ "$2" = good_network ] && echo 1.06 || echo 0)
+    "$1" "$name" >"$work/$name.out" 2>&1 || ok=0
+    stop_all >>"$work/$name.out" 2>&1
     take_down
     if [ $ok = 1 ]; then
         passed=$((passed + 1))
@@ -171,12 +201,22 @@ echo "MASTER_UPSTREAM_HOST=10.49.2.2" >"$work/${hosts[0]}/.env"
 "$root/build/sparse-engine" train --role aio --model small --dataset shapes --lr 0.1 --batches 6 --quiet \
     --log "$work/aio.csv" || exit 1
 
-run_example good_network good_network
-if [ -e /dev/net/tun ]; then
-    run_example bad_network bad_network
-else
-    echo "[  SKIPPED ] 1 tests: no /dev/net/tun for the delay"
-fi
+detector=tests/fixtures/detector.cfg requests=12
+pictures="--images tests/fixtures/picture.png --conf 0.45 --no-monitor"
+(cd "$root" && build/sparse-engine init --model $detector --seed 5 --save "$work/weights" &&
+    build/sparse-engine infer --model $detector --weights "$work/weights" --inferences $requests $pictures --json \
+        --output "$work/aio.raw") >"$work/aio.json" 2>/dev/null || exit 1
+boxes "$work/aio.json" >"$work/aio.boxes"
+[ "$(grep -c '"boxes":\[{' "$work/aio.boxes")" = $requests ] || exit 1
+
+for what in train_there infer_there; do
+    run_example $what good_network
+    if [ -e /dev/net/tun ]; then
+        run_example $what bad_network
+    else
+        echo "[  SKIPPED ] 1 tests: no /dev/net/tun for the delay"
+    fi
+done
 echo "[  PASSED  ] $passed test(s)."
 [ $failed = 0 ] || echo "[  FAILED  ] $failed test(s), listed above:"
 exit $failed
