@@ -1,10 +1,10 @@
 /*
- * The CUDA kernels that only move memory, beside what the card itself copies: the same bytes, half of
- * them read and half written, by its own copy. Sizes are VGG11's at batch 256, so that most arrays are
- * larger than a large card's L2 cache; what is small and fits is faster than memory for both. A run is
- * as many calls as fill two milliseconds, waited for once, so a call's start is in it as far as the GPU
- * waits for it. "ratio" is the copy's best time over the kernel's. One JSON line a kernel; without a
- * GPU one line says why there is none.
+ * The CUDA kernels that only move memory, beside what the card itself copies: the same bytes, half
+ * of them read and half written, by its own copy. Sizes are VGG11's at batch 256, so that most
+ * arrays are larger than a large card's L2 cache; what is small and fits is faster than memory for
+ * both. A run is as many calls as fill two milliseconds, waited for once, so a call's start is in
+ * it as far as the GPU waits for it. "ratio" is the copy's best time over the kernel's. One JSON
+ * line a kernel; without a GPU one line says why there is none.
  *
  *     bench_cuda [--device 0] [--seconds 0.5] [--only TEXT]
  */

@@ -1,7 +1,7 @@
 /*
- * The kernels that only move memory, for bench_kernels and bench_cuda: each as one call on arrays of
- * the sizes of VGG11 at batch BENCH_BATCH, 64 if it is not defined before, or of YOLOv3's where VGG has
- * none; and the floats that must be read and written at least.
+ * The kernels that only move memory, for bench_kernels and bench_cuda: each as one call on arrays
+ * of the sizes of VGG11 at batch BENCH_BATCH, 64 if it is not defined before, or of YOLOv3's where
+ * VGG has none; and the floats that must be read and written at least.
  */
 #ifndef BENCH_KERNEL_CASES_H
 #define BENCH_KERNEL_CASES_H

@@ -1,7 +1,8 @@
 /*
- * What is particular to the kernels' form on a GPU: arrays that do not lie at 16 bytes, lengths around
- * a vector, more elements than a grid has threads, work that is shared by several blocks, division by
- * multiplication. What they compute is tested beside the CPU's kernels, by check_each_isa.
+ * What is particular to the kernels' form on a GPU: arrays that do not lie at 16 bytes, lengths
+ * around a vector, more elements than a grid has threads, work that is shared by several blocks,
+ * division by multiplication. What they compute is tested beside the CPU's kernels, by
+ * check_each_isa.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -331,8 +332,8 @@ static void norm_free(struct norm *a, size_t off)
     guarded_free_at(a->dinp, off);
 }
 
-/* Against the reference, and the same bits a second time. `first`: the channels' first element, from
- * which the kernels count; the mean: of the others. */
+/* Against the reference, and the same bits a second time. `first`: the channels' first element,
+ * from which the kernels count; the mean: of the others. */
 static void norm_compare(struct device *d, struct device *ref, int n, int c, int hw, size_t off,
                          float mean, float first)
 {

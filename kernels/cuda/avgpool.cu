@@ -1,7 +1,7 @@
 /*
- * Adaptive average pool and its gradient: both sum over a rectangle, by a thread, or by a warp where
- * the rectangles are large, so that its reads lie side by side. Each array crosses memory once:
- * rectangles of neighbours, which may overlap by a row, meet in the L1 cache.
+ * Adaptive average pool and its gradient: both sum over a rectangle, by a thread, or by a warp
+ * where the rectangles are large, so that its reads lie side by side. Each array crosses memory
+ * once: rectangles of neighbours, which may overlap by a row, meet in the L1 cache.
  */
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/reduce.h"

@@ -1,9 +1,9 @@
 /*
  * How batch-norm's kernels walk over (n, c, hw): blockIdx.y is a channel, the blocks of its
- * blockIdx.x share the channel's n * hw elements, and a thread takes four of them at a time: a quad,
- * where hw is a multiple of four and the arrays lie at 16 bytes, else four elements, each beside its
- * neighbours'. The number of blocks a channel depends on the sizes alone, never on the GPU, so the
- * sums' bits do not either.
+ * blockIdx.x share the channel's n * hw elements, and a thread takes four of them at a time: a
+ * quad, where hw is a multiple of four and the arrays lie at 16 bytes, else four elements, each
+ * beside its neighbours'. The number of blocks a channel depends on the sizes alone, never on the
+ * GPU, so the sums' bits do not either.
  *
  *     for (struct channels s = channels_first(n, c, hw, quads); s.some; s = channels_next(s))
  *         LAUNCH(d, kernel<...>, dim3(s.blocks, s.some), s.threads, 0, ..., s);

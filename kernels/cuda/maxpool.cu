@@ -1,9 +1,9 @@
 /*
  * Max-pool, a thread an output forward, a thread an input backward: it looks into the windows that
  * cover it, in the reference's order, so nothing is added atomically. Forward reads the image once
- * and writes 4 bytes an output, 1 more with arg; windows that overlap meet in the L1 cache. 2 x 2 at
- * stride 2 over an even image, the classifiers' case, has kernels of its own: pixels in pairs, one
- * division, and backward a thread an output too.
+ * and writes 4 bytes an output, 1 more with arg; windows that overlap meet in the L1 cache. 2 x 2
+ * at stride 2 over an even image, the classifiers' case, has kernels of its own: pixels in pairs,
+ * one division, and backward a thread an output too.
  */
 #include <math.h>
 

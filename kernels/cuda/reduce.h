@@ -1,7 +1,7 @@
 /*
  * Sums over a warp and over a block in a fixed order: the same bits run to run, on every GPU. All
- * threads must call them; blocks are whole warps. `shared` is the caller's, a float a warp, and free
- * again when the call returns.
+ * threads must call them; blocks are whole warps. `shared` is the caller's, a float a warp, and
+ * free again when the call returns.
  */
 #ifndef KERNELS_CUDA_REDUCE_H
 #define KERNELS_CUDA_REDUCE_H

@@ -1,7 +1,7 @@
 /*
- * Nearest neighbour: a thread an output forward, a thread an input backward; by two, YOLO's factor, a
- * thread an input both ways, with its two rows of two pixels in pairs. The small image crosses memory
- * once, and the large one.
+ * Nearest neighbour: a thread an output forward, a thread an input backward; by two, YOLO's factor,
+ * a thread an input both ways, with its two rows of two pixels in pairs. The small image crosses
+ * memory once, and the large one.
  */
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/quads.h"

@@ -1,7 +1,7 @@
 /*
- * A YOLO head as boxes. A head's numbers lie a plane a value, a box's values lie side by side: a block
- * turns a tile of 32 values of 32 cells in shared memory, so that reads and writes are coalesced. 8
- * bytes a value.
+ * A YOLO head as boxes. A head's numbers lie a plane a value, a box's values lie side by side: a
+ * block turns a tile of 32 values of 32 cells in shared memory, so that reads and writes are
+ * coalesced. 8 bytes a value.
  */
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/cuda.h"
