@@ -159,6 +159,26 @@ static void unaligned(void **state)
     on_gpu(unaligned_on);
 }
 
+/* A NaN stays one through every activation, in quads and in the rest. */
+static void nans_on(struct device *d, struct device *ref)
+{
+    enum { N = 7 };
+    float *x = floats_at(N, 0, 1), *out = floats_at(N, 0, 0);
+    x[1] = x[N - 1] = NAN;
+    for (int act = ACT_NONE; act < ACT_COUNT; act++) {
+        d->kernels->act_forward(d, out, x, N, act);
+        for (int i = 0; i < N; i++)
+            assert_true(!isnan(out[i]) == !isnan(x[i]));
+    }
+    guarded_free(x);
+    guarded_free(out);
+}
+
+static void nans(void **state)
+{
+    on_gpu(nans_on);
+}
+
 static void whole_grids_on(struct device *d, struct device *ref)
 {
     elementwise(d, ref, MANY, 0, 0, 0);
@@ -429,9 +449,10 @@ static void losses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(division),    cmocka_unit_test(images), cmocka_unit_test(unaligned),
-        cmocka_unit_test(whole_grids), cmocka_unit_test(copies), cmocka_unit_test(pools),
-        cmocka_unit_test(resamples),   cmocka_unit_test(norms),  cmocka_unit_test(losses),
+        cmocka_unit_test(division), cmocka_unit_test(images),      cmocka_unit_test(unaligned),
+        cmocka_unit_test(nans),     cmocka_unit_test(whole_grids), cmocka_unit_test(copies),
+        cmocka_unit_test(pools),    cmocka_unit_test(resamples),   cmocka_unit_test(norms),
+        cmocka_unit_test(losses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
