@@ -27,6 +27,14 @@ static const char *megabytes(char text[32], uint64_t bytes)
     return text;
 }
 
+static const char *cuda_version(char text[16], int version)
+{
+    if (!version)
+        return "none";
+    snprintf(text, 16, "%d.%d", version / 1000, version % 1000 / 10);
+    return text;
+}
+
 static void print_backends(void)
 {
     printf("CPU backend      ");
@@ -46,6 +54,23 @@ static void print_memory(const struct machine_memory *m)
     printf("huge pages       transparent: %s; reserved: %" PRIu64 " of %" PRIu64 " KiB, %" PRIu64
            " free\n",
            or_unknown(m->transparent), m->huge_total, m->huge_bytes >> 10, m->huge_free);
+}
+
+static void print_gpu(const struct machine_gpu *g)
+{
+    char a[32], version[2][16];
+    for (int i = 0; i < g->count; i++) {
+        const struct gpu_info *gpu = &g->gpu[i];
+        printf("GPU %-12d %s, compute capability %d.%d, %d multiprocessors, %s, %s%s\n", i,
+               gpu->name, gpu->major, gpu->minor, gpu->sm_count, megabytes(a, gpu->bytes),
+               gpu->integrated ? "the CPU's memory" : "memory of its own",
+               gpu->pins ? "" : "; cannot pin memory in place");
+    }
+    if (*g->why)
+        printf("GPU              none: %s\n", g->why);
+    printf("CUDA             built with %s, the driver knows %s\n",
+           cuda_version(version[0], g->runtime), cuda_version(version[1], g->driver));
+    printf("cuDNN            %s\n", g->cudnn);
 }
 
 static void print_table(const struct machine *m)
@@ -68,7 +93,7 @@ static void print_table(const struct machine *m)
         printf("io_uring         not usable: %s; poll is used instead\n", m->uring.why);
     printf("TCP congestion   %s (available: %s)\n", or_unknown(m->net.congestion),
            or_unknown(m->net.available));
-    printf("GPU              %s\n", m->gpu);
+    print_gpu(&m->gpu);
 }
 
 /* null for "unlimited" and for "none". */
@@ -88,6 +113,30 @@ static json_t *memory_json(const struct machine_memory *m)
                      (json_int_t)m->huge_free, "huge_page_bytes", (json_int_t)m->huge_bytes);
 }
 
+static json_t *version_json(int version)
+{
+    char text[16];
+    return version ? json_string(cuda_version(text, version)) : json_null();
+}
+
+static json_t *gpu_json(const struct machine_gpu *g)
+{
+    json_t *gpus = json_array();
+    for (int i = 0; i < g->count; i++) {
+        const struct gpu_info *gpu = &g->gpu[i];
+        char capability[32];
+        snprintf(capability, sizeof(capability), "%d.%d", gpu->major, gpu->minor);
+        json_array_append_new(gpus,
+                              json_pack("{s:s,s:s,s:i,s:I,s:b,s:b}", "name", gpu->name,
+                                        "compute_capability", capability, "multiprocessors",
+                                        gpu->sm_count, "memory_bytes", (json_int_t)gpu->bytes,
+                                        "integrated", gpu->integrated, "pins_in_place", gpu->pins));
+    }
+    return json_pack("{s:b,s:s,s:o,s:o,s:o,s:s}", "usable", g->count > 0, "why_not", g->why,
+                     "devices", gpus, "cuda_built", version_json(g->runtime), "cuda_driver",
+                     version_json(g->driver), "cudnn", g->cudnn);
+}
+
 static int print_json(const struct machine *m)
 {
     json_t *backends = json_array();
@@ -101,11 +150,10 @@ static int print_json(const struct machine *m)
         json_pack("{s:b,s:s,s:b,s:b,s:b,s:b}", "usable", m->uring.usable, "why_not", m->uring.why,
                   "send_zc", m->uring.send_zc, "single_issuer", m->uring.single_issuer,
                   "defer_taskrun", m->uring.defer_taskrun, "ext_arg", m->uring.ext_arg);
-    json_t *all =
-        json_pack("{s:s,s:s,s:o,s:o,s:o,s:{s:s,s:s},s:{s:b,s:s}}", "version", SPARSE_VERSION,
-                  "system", m->system, "cpu", cpu, "memory", memory_json(&m->memory), "io_uring",
-                  uring, "tcp_congestion", "default", m->net.congestion, "available",
-                  m->net.available, "gpu", "usable", m->gpu_usable, "text", m->gpu);
+    json_t *all = json_pack("{s:s,s:s,s:o,s:o,s:o,s:{s:s,s:s},s:o}", "version", SPARSE_VERSION,
+                            "system", m->system, "cpu", cpu, "memory", memory_json(&m->memory),
+                            "io_uring", uring, "tcp_congestion", "default", m->net.congestion,
+                            "available", m->net.available, "gpu", gpu_json(&m->gpu));
     if (!all)
         return err_set(ENOMEM, "no memory for what this machine offers");
     json_dumpf(all, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);

@@ -119,5 +119,5 @@ void machine_read(struct machine *m, const char *root)
                  "/proc/sys/net/ipv4/tcp_congestion_control");
     machine_line(m->net.available, sizeof(m->net.available), root,
                  "/proc/sys/net/ipv4/tcp_available_congestion_control");
-    machine_read_gpu(m);
+    machine_read_gpu(&m->gpu);
 }

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/device.h"
+
 enum { MACHINE_TEXT_BYTES = 256 };
 
 struct machine_cpu {
@@ -35,14 +37,23 @@ struct machine_net {
     char congestion[64], available[MACHINE_TEXT_BYTES];
 };
 
+enum { MACHINE_GPUS = 16 };
+
+struct machine_gpu {
+    int count; /* GPUs that can be used, of them the first ones: */
+    struct gpu_info gpu[MACHINE_GPUS];
+    char why[MACHINE_TEXT_BYTES];   /* why there is none; "" where there is */
+    int driver, runtime;            /* CUDA, 1000 * major + 10 * minor; 0: none */
+    char cudnn[MACHINE_TEXT_BYTES]; /* its version, or why there is none */
+};
+
 struct machine {
     char system[MACHINE_TEXT_BYTES]; /* "Linux 6.1.0 x86_64" */
     struct machine_cpu cpu;
     struct machine_memory memory;
     struct machine_uring uring;
     struct machine_net net;
-    bool gpu_usable;
-    char gpu[MACHINE_TEXT_BYTES]; /* the first one's name and how many; or why there is none */
+    struct machine_gpu gpu;
 };
 
 /* root goes before every path that is read, "" for the real ones. What cannot be read stays empty.
@@ -53,7 +64,7 @@ void machine_read(struct machine *m, const char *root);
 void machine_read_cpu(struct machine_cpu *c, const char *root);
 void machine_read_memory(struct machine_memory *m, const char *root);
 void machine_read_uring(struct machine_uring *u, const char *root);
-void machine_read_gpu(struct machine *m);
+void machine_read_gpu(struct machine_gpu *g);
 
 /* Why io_uring_setup answered -err, given what /proc/sys/kernel/io_uring_disabled holds (-1:
  * nothing). */

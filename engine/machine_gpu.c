@@ -1,33 +1,40 @@
-/* The GPU, through the CUDA driver's library where there is one: nothing of CUDA is needed to build
- * this. */
+/* GPUs, CUDA and cuDNN, through what this build has of them. */
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "base/err.h"
 #include "engine/machine.h"
 
-void machine_read_gpu(struct machine *m)
+/* cuDNN is no part of the program: it is loaded where it is. 8.9.7 is 8907, 9.19.0 is 91900. */
+static void read_cudnn(char *text, size_t bytes)
 {
-    void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!lib) {
-        snprintf(m->gpu, sizeof(m->gpu), "none: libcuda.so.1 not found");
-        return;
-    }
-    int (*init)(unsigned) = (int (*)(unsigned))dlsym(lib, "cuInit");
-    int (*count_of)(int *) = (int (*)(int *))dlsym(lib, "cuDeviceGetCount");
-    int (*name_of)(char *, int, int) = (int (*)(char *, int, int))dlsym(lib, "cuDeviceGetName");
-    int count = 0, ret = init && count_of && name_of ? init(0) : -1;
-    char name[128] = "";
-    if (!ret)
-        ret = count_of(&count);
-    if (!ret && count)
-        ret = name_of(name, sizeof(name), 0);
-    m->gpu_usable = !ret && count > 0;
-    if (m->gpu_usable)
-        snprintf(m->gpu, sizeof(m->gpu), "%s, %d in all; this build has the CPU backend alone",
-                 name, count);
-    else if (!ret)
-        snprintf(m->gpu, sizeof(m->gpu), "none: the CUDA driver sees no device");
+    void *lib = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
+    if (!lib)
+        lib = dlopen("libcudnn.so.8", RTLD_NOW | RTLD_LOCAL);
+    size_t (*version_of)(void) = lib ? (size_t(*)(void))dlsym(lib, "cudnnGetVersion") : NULL;
+    size_t v = version_of ? version_of() : 0;
+    if (!lib)
+        snprintf(text, bytes, "none: neither libcudnn.so.9 nor libcudnn.so.8 was found");
+    else if (!v)
+        snprintf(text, bytes, "none: libcudnn does not tell its version");
+    else if (v >= 90000)
+        snprintf(text, bytes, "%zu.%zu.%zu", v / 10000, v % 10000 / 100, v % 100);
     else
-        snprintf(m->gpu, sizeof(m->gpu), "none: the CUDA driver answers with error %d", ret);
-    dlclose(lib);
+        snprintf(text, bytes, "%zu.%zu.%zu", v / 1000, v % 1000 / 100, v % 100);
+    if (lib)
+        dlclose(lib);
+}
+
+void machine_read_gpu(struct machine_gpu *g)
+{
+    *g = (struct machine_gpu){.count = 0};
+    device_cuda_versions(&g->driver, &g->runtime);
+    read_cudnn(g->cudnn, sizeof(g->cudnn));
+    int count, ret = device_cuda_count(&count);
+    for (int i = 0; ret == 0 && i < count && i < MACHINE_GPUS; i++) {
+        ret = device_cuda_info(i, &g->gpu[i]);
+        g->count += ret == 0;
+    }
+    if (ret < 0)
+        snprintf(g->why, sizeof(g->why), "%s", err_text());
 }

@@ -30,21 +30,49 @@ int setup_not_words(int ret)
     return ret == -EINVAL ? -EBADMSG : ret;
 }
 
-int setup_device(struct device **dev, const struct config *c)
+static int setup_cpu(struct device **dev, const struct config *c, const char *why)
 {
-    if (c->device == DEVICE_CUDA)
-        return err_set(ENODEV,
-                       "--device cuda:%d wants a GPU, this build has the CPU backend alone: give "
-                       "--device cpu or leave it out",
-                       c->device_number);
     int ret = device_cpu_open(dev, c->threads, c->isa);
     if (ret < 0)
         return setup_not_words(ret);
     int threads = device_cpu_threads(*dev);
-    setup_say(c, "Using cpu (%s, %d thread%s) for processing%s", device_cpu_isa(*dev), threads,
-              threads == 1 ? "" : "s",
-              c->device == DEVICE_AUTO ? ": this build has no other device" : "");
+    setup_say(c, "Using cpu (%s, %d thread%s) for processing%s%s", device_cpu_isa(*dev), threads,
+              threads == 1 ? "" : "s", why ? ": " : "", why ? why : "");
     return 0;
+}
+
+static int setup_cuda(struct device **dev, const struct config *c, int ordinal)
+{
+    struct gpu_info info;
+    int ret = device_cuda_open(dev, ordinal);
+    if (ret == 0)
+        ret = device_cuda_info(ordinal, &info);
+    if (ret < 0) {
+        device_close(*dev);
+        *dev = NULL;
+        return setup_not_words(ret);
+    }
+    setup_say(c, "Using cuda:%d (%s, compute capability %d.%d) for processing", ordinal, info.name,
+              info.major, info.minor);
+    return 0;
+}
+
+int setup_device(struct device **dev, const struct config *c)
+{
+    if (c->device == DEVICE_CPU)
+        return setup_cpu(dev, c, NULL);
+    if (c->device == DEVICE_CUDA) {
+        int ret = setup_cuda(dev, c, c->device_number);
+        return ret < 0 ? err_prefix(ret, "--device cuda:%d", c->device_number) : 0;
+    }
+    if (config_given(c, OPT_ISA) || config_given(c, OPT_THREADS))
+        return setup_cpu(dev, c, "--isa and --threads are the CPU's");
+    int count;
+    if (device_cuda_count(&count) == 0)
+        return setup_cuda(dev, c, 0);
+    char why[256];
+    snprintf(why, sizeof(why), "%s", err_text());
+    return setup_cpu(dev, c, why);
 }
 
 int setup_model(struct model **m, const struct config *c)

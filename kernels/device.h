@@ -96,6 +96,18 @@ const char *const *device_cpu_isas(void);
 int device_cuda_open(struct device **out, int ordinal);
 int device_cuda_count(int *count); /* 0, or -ENODEV, the same sentence, and a count of 0 */
 
+/* What it is. integrated: its memory is the CPU's; pins: host memory can be pinned in place. */
+struct gpu_info {
+    char name[256];
+    int major, minor, sm_count, integrated, pins;
+    size_t bytes;
+};
+int device_cuda_info(int ordinal, struct gpu_info *info);
+
+/* 1000 * major + 10 * minor of the CUDA that the driver knows and that this program was built with;
+ * 0: none. */
+void device_cuda_versions(int *driver, int *runtime);
+
 static inline int device_sync(struct device *d)
 {
     return d->ops->sync(d);

@@ -119,8 +119,8 @@ static void test_this_machine(void **state)
     assert_true(m.memory.memlock_soft <= m.memory.memlock_hard);
     assert_true(m.uring.usable == !*m.uring.why);
     assert_true(m.uring.usable || !m.uring.send_zc);
-    assert_true(*m.gpu);
-    assert_true(m.gpu_usable == !!strncmp(m.gpu, "none", 4));
+    assert_true((m.gpu.count > 0) == !*m.gpu.why);
+    assert_true(*m.gpu.cudnn);
 }
 
 static void test_uring_refusals(void **state)

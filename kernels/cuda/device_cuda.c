@@ -1,7 +1,7 @@
 /*
  * The CUDA device: one stream that kernels and copies queue on, device memory, host memory pinned
- * in place, and the first error of anything queued, kept for device_sync. Plain C on the runtime's C
- * interface. no_cuda.c stands here in a build without CUDA.
+ * in place, and the first error of anything queued, kept for device_sync. Plain C on the runtime's
+ * C interface. no_cuda.c stands here in a build without CUDA.
  */
 #include "kernels/cuda/device_cuda.h"
 
@@ -140,23 +140,19 @@ static const struct device_ops cuda_ops = {
 
 static int no_device(cudaError_t error)
 {
-    int driver = 0, runtime = 0;
-    switch (error) {
-    case cudaErrorInsufficientDriver: /* also where there is no libcuda at all: version 0 */
-        cudaDriverGetVersion(&driver);
-        cudaRuntimeGetVersion(&runtime);
-        if (driver == 0)
-            return err_set(ENODEV, "no NVIDIA driver (libcuda.so.1) on this machine");
+    int driver, runtime;
+    device_cuda_versions(&driver, &runtime);
+    if (driver == 0) /* so says the runtime where it finds no libcuda */
+        return err_set(ENODEV, "no NVIDIA driver (libcuda.so.1) on this machine");
+    if (error == cudaErrorInsufficientDriver)
         return err_set(ENODEV,
-                       "the NVIDIA driver knows CUDA %d.%d, this program needs %d: update the "
-                       "driver, or build with an older CUDA toolkit",
-                       driver / 1000, driver % 1000 / 10, runtime / 1000);
-    case cudaErrorNoDevice:
+                       "the NVIDIA driver knows CUDA %d.%d, this program was built with %d.%d: "
+                       "update the driver, or build with an older CUDA toolkit",
+                       driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    if (error == cudaErrorNoDevice)
         return err_set(ENODEV, "the NVIDIA driver sees no GPU");
-    default:
-        return err_set(ENODEV, "the NVIDIA driver cannot be used: %s (CUDA error %d)",
-                       cudaGetErrorString(error), error);
-    }
+    return err_set(ENODEV, "the NVIDIA driver cannot be used: %s (CUDA error %d)",
+                   cudaGetErrorString(error), error);
 }
 
 int device_cuda_count(int *count)

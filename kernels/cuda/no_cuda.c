@@ -16,3 +16,14 @@ int device_cuda_open(struct device **out, int ordinal)
     *out = NULL;
     return device_cuda_count(&count);
 }
+
+int device_cuda_info(int ordinal, struct gpu_info *info)
+{
+    int count;
+    return device_cuda_count(&count);
+}
+
+void device_cuda_versions(int *driver, int *runtime)
+{
+    *driver = *runtime = 0;
+}
