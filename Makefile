@@ -229,7 +229,7 @@ uninstall: ## Remove what `make install` put there
 ##@ Test and measure
 
 # asan holds the undefined-behaviour checks too; ubsan, without the address checks, is for who waits.
-TEST_MODES ?= release asan tsan
+TEST_MODES ?= release asan tsan emu
 
 .PHONY: test
 test: deps-test ## Build and run all tests; TEST=gemm for some, TEST_MODES="release asan"
@@ -249,6 +249,13 @@ bench: all ## Build and run bench/bench_*: JSON lines; BENCH=gemm for some
 	$(SUBMAKE) benches
 	$(Q)scripts/bench.sh $(filter $(OUT)/bench/bench_$(if $(BENCH),$(BENCH),%),$(BENCHES)) \
 		$(filter bench/bench_$(if $(BENCH),$(BENCH),%).sh,$(wildcard bench/bench_*.sh))
+
+.PHONY: gpu-check check-cuda11
+gpu-check: all deps-test ## On a machine with a GPU: tests, losses, compute-sanitizer, benches
+	$(SUBMAKE) MODE=release tests benches
+	$(Q)scripts/gpu_check.sh
+check-cuda11: ## Compile the kernels with CUDA 11.8 for Jetsons; fetches 900 MB
+	$(Q)scripts/check_cuda11.sh
 
 .PHONY: test-peers bench-peers
 test-peers: all deps-peers ## Compare numbers with PyTorch's and darknet's
@@ -293,11 +300,19 @@ deps:
 deps-test deps-peers deps-lint deps-fuzz: deps-%:
 	$(Q)scripts/install_deps.sh $*
 
-.PHONY: build tests benches fuzzers
-build: $(BIN)
+.PHONY: build tests benches fuzzers cuda cuda-note
+build: cuda-note $(BIN)
 tests: $(TESTS)
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
+
+cuda: $(filter %.cu.o,$(CUDA_OBJ)) # the kernels alone
+
+# What was found, once a build that has something to do.
+cuda-note:
+ifeq ($(MODE),release)
+	@$(if $(wildcard $(BIN)),:,echo "  CUDA  $(if $(HAVE_CUDA),$(NVCC) for$(subst -gencode arch=, ,$(CUDA_CODE)),none: $(if $(filter 0,$(CUDA)),CUDA=0,no nvcc in PATH or under /usr/local/cuda))")
+endif
 
 $(BIN): $(OBJ)
 	@echo "  LINK  $@"
@@ -370,6 +385,9 @@ $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(TEST_SHARED) $(OUT)/libsparse.a
 # Tests named *_alloc stand in the place of malloc and its kin, to count calls and to refuse some.
 $(OUT)/tests/test_%_alloc: TEST_LDFLAGS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free \
 	-Wl,--wrap=aligned_alloc,--wrap=posix_memalign,--wrap=mmap,--wrap=munmap
+$(OUT)/tests/emu/test_%: $(OUT)/tests/emu/test_%.o $(OUT)/tests/emu/faults.cu.o $(EMU_OBJ)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 $(OUT)/tests/fuzz_%: $(OUT)/tests/fuzz_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)

@@ -5,26 +5,26 @@
 # has, on a Jetson's CUDA 11 sm_72 and sm_87. The last gets PTX too, for GPUs newer than the toolkit.
 nvcc=$1
 archs=$2
-have=$("$nvcc" --list-gpu-arch 2>/dev/null | sed -n 's/^compute_\([0-9]*\)$/\1/p' | sort -n)
+have=$("$nvcc" --list-gpu-arch 2>/dev/null | sed -n 's/^compute_\([0-9]*\)$/\1/p' | sort -n | xargs)
 [ -n "$have" ] || { echo "$nvcc --list-gpu-arch names no architecture" >&2 && exit 1; }
 case $archs in
 all) archs=$have ;;
 "")
     archs=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d . | sort -nu)
     if [ -z "$archs" ]; then
-        case " $(echo $have) " in
+        case " $have " in
         *" 72 "*) archs="72 87" ;;
-        *) archs=$(echo "$have" | head -n 1) ;;
+        *) archs=${have%% *} ;;
         esac
     fi
     ;;
 esac
 flags=
 for arch in $archs; do
-    echo "$have" | grep -qx "$arch" || {
-        echo "CUDA_ARCHS: $nvcc has no sm_$arch, it has: $(echo $have)" >&2
-        exit 1
-    }
+    case " $have " in
+    *" $arch "*) ;;
+    *) echo "CUDA_ARCHS: $nvcc has no sm_$arch, it has: $have" >&2 && exit 1 ;;
+    esac
     flags="$flags -gencode arch=compute_$arch,code=sm_$arch"
     last=$arch
 done

@@ -69,11 +69,15 @@ rm -rf "$logs"
 jobs=()
 for mode in $(printf '%s\n' "$@" | sort -u | sed 's/^release$/zzz/' | sort | sed 's/^zzz$/release/'); do
     mkdir -p "$logs/$mode"
-    sources=$(if [ "$mode" = tsan ]; then scripts/thread_tests.sh; else ls tests/test_*.c; fi)
+    case $mode in
+    tsan) sources=$(scripts/thread_tests.sh) ;;
+    emu) sources=$(scripts/gpu_tests.sh) ;;
+    *) sources=$(ls tests/test_*.c) ;;
+    esac
     for source in $sources; do
         name=$(basename "$source" .c)
         [[ -z "$only" || $name == *$only* ]] || continue
-        jobs+=("build/$mode/tests/$name $mode/$name")
+        jobs+=("build/$mode/${source%.c} $mode/$name")
     done
 done
 if [[ " $* " == *" release "* ]]; then

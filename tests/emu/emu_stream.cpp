@@ -8,11 +8,23 @@
 #include <string.h>
 #include <time.h>
 
+#include <algorithm>
+#include <condition_variable>
+#include <thread>
+
 namespace emu
 {
-static std::vector<cudaStream_t> streams;
+static std::vector<cudaStream_t> &streams = *new std::vector<cudaStream_t>; /* outlives all */
 static int works;    /* kernels and copies that ran */
 static bool calling; /* a host function runs, which must not call CUDA */
+
+/*
+ * Whoever queued a host function may wait for what it does, and for nothing of CUDA's: a thread of
+ * the emulator's own drives the streams then.
+ */
+static std::condition_variable_any &called_for =
+    *new std::condition_variable_any; /* outlives all */
+static bool driver_runs;
 
 const std::vector<cudaStream_t> &all_streams()
 {
@@ -90,7 +102,37 @@ cudaError_t enqueue(cudaStream_t s, work w)
         capture(s, std::move(w));
     else
         s->queue.push_back(std::move(w));
+    called_for.notify_all();
     return cudaSuccess;
+}
+
+static bool host_function_waits()
+{
+    return std::any_of(streams.begin(), streams.end(),
+                       [](cudaStream_t s) { return s->host_functions > 0; });
+}
+
+static void drive()
+{
+    for (;;) {
+        lock hold(mutex());
+        cudaStream_t s = host_function_waits() ? pick(NULL) : NULL;
+        if (s) {
+            memory_open open;
+            run_one(s);
+        } else {
+            called_for.wait(mutex());
+        }
+    }
+}
+
+static void wake_driver()
+{
+    if (!driver_runs) {
+        driver_runs = true;
+        std::thread(drive).detach();
+    }
+    called_for.notify_all();
 }
 
 static bool launchable(const shape &s)
@@ -199,9 +241,13 @@ cudaError_t cudaDeviceSynchronize(void)
 /* Whoever polls lets one thing run. */
 static cudaError_t query(cudaStream_t stream, const std::function<bool()> &done)
 {
-    int looks = 0; /* run_until looks twice before the first work runs */
-    if (!done())
-        run_until([&] { return looks++ > 1 || done(); }, stream);
+    if (!done()) {
+        cudaStream_t s = pick(stream);
+        if (!s)
+            die("a query of what never comes: no stream has work that could run");
+        memory_open open;
+        run_one(s);
+    }
     if (broken() != cudaSuccess)
         return fail(broken());
     return done() ? cudaSuccess : cudaErrorNotReady;
@@ -283,12 +329,18 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *data)
 {
     lock hold(mutex());
-    return enqueue(stream, {[fn, data] {
-                                calling = true;
-                                fn(data);
-                                calling = false;
-                            },
-                            nullptr, false});
+    cudaError_t error = enqueue(stream, {[=] {
+                                             calling = true;
+                                             fn(data);
+                                             calling = false;
+                                             stream->host_functions--;
+                                         },
+                                         nullptr, false});
+    if (error == cudaSuccess) {
+        stream->host_functions++;
+        wake_driver();
+    }
+    return error;
 }
 
 /* The kind that the caller names must be true. */

@@ -45,6 +45,7 @@ struct CUstream_st {
     std::deque<emu::work> queue;
     std::shared_ptr<emu::capture_state> capture; /* under way, or NULL */
     std::vector<size_t> after;                   /* the nodes that the next stands behind */
+    int host_functions = 0;                      /* queued */
 };
 
 struct CUevent_st {

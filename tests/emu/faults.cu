@@ -1,0 +1,189 @@
+/*
+ * Kernels that are wrong, each beside one that is right, for test_emu.c: what the emulated GPU must
+ * not let pass. Called in a child process; on a stream of its own.
+ */
+#include "tests/emu/faults.h"
+
+#include "kernels/cuda/cuda.h"
+
+enum { THREADS = 96, WIDTH = 100 };
+
+/* Each thread takes its right neighbour's number. */
+static __global__ void neighbours(int *out, int barrier)
+{
+    __shared__ int number[THREADS];
+    number[threadIdx.x] = (int)threadIdx.x;
+    if (barrier)
+        __syncthreads();
+    out[threadIdx.x] = number[(threadIdx.x + 1) % THREADS];
+}
+
+static __global__ void unset(float *out)
+{
+    __shared__ float number[THREADS];
+    out[threadIdx.x] = number[threadIdx.x];
+}
+
+static __global__ void half_a_barrier(int threads)
+{
+    if ((int)threadIdx.x < threads)
+        __syncthreads();
+    else
+        __syncwarp();
+}
+
+static __global__ void shuffle_mask(int *out, unsigned mask)
+{
+    out[threadIdx.x] = __shfl_xor_sync(mask, (int)threadIdx.x, 1);
+}
+
+/* Sums of segments of 8 lanes, in lane 0 of each. */
+static __global__ void segments(int *out)
+{
+    int x = (int)threadIdx.x;
+    for (int by = 4; by > 0; by /= 2)
+        x += __shfl_down_sync(0xffffffffu, x, (unsigned)by, 8);
+    out[threadIdx.x] = x;
+}
+
+static __global__ void touch(float *out, size_t index)
+{
+    if (threadIdx.x == 0)
+        out[index] = 1;
+}
+
+static __global__ void touch_shared(float *out, int index)
+{
+    __shared__ float number[THREADS];
+    number[threadIdx.x] = 0;
+    float *p = number; /* an index of the array itself would be UBSan's */
+    if (threadIdx.x == 0)
+        p[index] = 1;
+    __syncthreads();
+    out[threadIdx.x] = number[threadIdx.x];
+}
+
+static __global__ void touch_dynamic(float *out, int index)
+{
+    DYNAMIC_SHARED(float, number);
+    if (threadIdx.x == 0)
+        number[index] = 1;
+    __syncthreads();
+    out[0] = number[index];
+}
+
+static __global__ void follow(float *out, const float *const *p)
+{
+    out[0] = **p;
+}
+
+static __global__ void add_one(int *x)
+{
+    *x += 1;
+}
+
+static __global__ void votes(int *out)
+{
+    int even = threadIdx.x % 2 == 0;
+    out[0] = __syncthreads_count(even);
+    unsigned in_warp = __ballot_sync(0xffffffffu, even);
+    if (threadIdx.x == 0)
+        out[1] = (int)in_warp;
+}
+
+static struct device *device_of(struct device_cuda *c, cudaStream_t stream)
+{
+    *c = device_cuda();
+    c->stream = stream;
+    return &c->dev;
+}
+
+cudaError_t faults_neighbours(cudaStream_t stream, int *out, int barrier)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), neighbours, 1, THREADS, 0, out, barrier);
+    return c.error;
+}
+
+cudaError_t faults_unset(cudaStream_t stream, float *out)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), unset, 1, THREADS, 0, out);
+    return c.error;
+}
+
+cudaError_t faults_half_a_barrier(cudaStream_t stream, int threads)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), half_a_barrier, 1, 64, 0, threads);
+    return c.error;
+}
+
+cudaError_t faults_shuffle(cudaStream_t stream, int *out, unsigned mask)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), shuffle_mask, 1, 32, 0, out, mask);
+    return c.error;
+}
+
+cudaError_t faults_segments(cudaStream_t stream, int *out)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), segments, 1, 64, 0, out);
+    return c.error;
+}
+
+cudaError_t faults_touch(cudaStream_t stream, float *out, size_t index)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), touch, 1, 32, 0, out, index);
+    return c.error;
+}
+
+cudaError_t faults_touch_shared(cudaStream_t stream, float *out, int index)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), touch_shared, 1, THREADS, 0, out, index);
+    return c.error;
+}
+
+cudaError_t faults_touch_dynamic(cudaStream_t stream, float *out, int index, size_t bytes)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), touch_dynamic, 1, 32, bytes, out, index);
+    return c.error;
+}
+
+cudaError_t faults_raise_shared(size_t bytes)
+{
+    return cudaFuncSetAttribute((const void *)touch_dynamic,
+                                cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+}
+
+cudaError_t faults_follow(cudaStream_t stream, float *out, const float *const *p)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), follow, 1, 1, 0, out, p);
+    return c.error;
+}
+
+cudaError_t faults_add_one(cudaStream_t stream, int *x)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), add_one, 1, 1, 0, x);
+    return c.error;
+}
+
+cudaError_t faults_too_many(cudaStream_t stream, int *x)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), add_one, 1, 1025, 0, x);
+    return c.error;
+}
+
+cudaError_t faults_votes(cudaStream_t stream, int *out)
+{
+    struct device_cuda c;
+    LAUNCH(device_of(&c, stream), votes, 1, 64, 0, out);
+    return c.error;
+}

@@ -1,0 +1,177 @@
+/*
+ * `--device` and `doctor` where there is a GPU, none, no driver, or one too old: by the program
+ * itself, with a driver's library that the test builds, or in MODE=emu by CUDA_EMU.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/device.h"
+#include "tests/cli.h"
+
+static struct cli r;
+
+static const char train[] = "train --model small --dataset shapes --batches 1 --batch-size 4";
+
+static void run_train(const char *more)
+{
+    char words[256];
+    snprintf(words, sizeof(words), "%s %s", train, more);
+    cli_run(&r, words);
+}
+
+/* Without a GPU, for this reason: auto falls to the CPU and says why, --device cuda is refused. */
+static void expect_no_gpu(const char *reason)
+{
+    char line[512];
+    run_train("");
+    assert_int_equal(r.status, 0);
+    const char *using = strstr(r.out, "Using cpu (");
+    assert_non_null(using);
+    snprintf(line, sizeof(line), "%.*s", (int)strcspn(using, "\n"), using);
+    if (!strstr(line, reason))
+        fail_msg("\"%s\" does not say: %s", line, reason);
+    run_train("--device cpu");
+    assert_int_equal(r.status, 0);
+    assert_null(strstr(r.out, reason));
+
+    run_train("--device cuda");
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(r.err, "--device cuda:0: "));
+    assert_non_null(strstr(r.err, reason));
+    assert_int_equal(strcspn(r.err, "\n") + 1, strlen(r.err)); /* one sentence */
+
+    cli_run(&r, "doctor");
+    assert_int_equal(r.status, 0);
+    snprintf(line, sizeof(line), "GPU              none: %s", reason);
+    assert_non_null(strstr(r.out, line));
+    cli_run(&r, "doctor --json");
+    json_t *all = json_loads(r.out, 0, NULL), *gpu = json_object_get(all, "gpu");
+    assert_true(json_is_false(json_object_get(gpu, "usable")));
+    assert_non_null(strstr(json_string_value(json_object_get(gpu, "why_not")), reason));
+    assert_int_equal(json_array_size(json_object_get(gpu, "devices")), 0);
+    json_decref(all);
+}
+
+#ifdef EMULATED
+static void set(const char *settings)
+{
+    assert_int_equal(setenv("CUDA_EMU", settings, 1), 0);
+}
+
+static void no_gpu(void **state)
+{
+    set("devices=0");
+    expect_no_gpu("the NVIDIA driver sees no GPU");
+    set("old-driver");
+    expect_no_gpu("the NVIDIA driver knows CUDA 10.2, this program was built with 12.0");
+}
+
+static void two_gpus(void **state)
+{
+    set("devices=2,integrated");
+    run_train("");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "Using cuda:0 (emulated GPU 0, compute capability 7.2) for"));
+    run_train("--device cuda:1");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "Using cuda:1 (emulated GPU 1,"));
+    run_train("--threads 1");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "--isa and --threads are the CPU's"));
+    run_train("--device cuda:2");
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(r.err, "--device cuda:2: GPU 2 is wanted, there are 2"));
+
+    cli_run(&r, "doctor");
+    assert_non_null(strstr(r.out, "GPU 1            emulated GPU 1, compute capability 7.2"));
+    cli_run(&r, "doctor --json");
+    json_t *all = json_loads(r.out, 0, NULL), *gpu = json_object_get(all, "gpu");
+    json_t *second = json_array_get(json_object_get(gpu, "devices"), 1);
+    assert_true(json_is_true(json_object_get(gpu, "usable")));
+    assert_string_equal(json_string_value(json_object_get(second, "name")), "emulated GPU 1");
+    assert_true(json_is_true(json_object_get(second, "integrated")));
+    assert_string_equal(json_string_value(json_object_get(gpu, "cuda_driver")), "12.0");
+    json_decref(all);
+}
+
+/* A GPU's error ends the run with a sentence that names the call. */
+static void failing_gpu(void **state)
+{
+    set("fail-work=20");
+    run_train("");
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(r.err, "illegal memory access"));
+    set("memory=1");
+    run_train("");
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(r.err, "of GPU memory"));
+    set("");
+}
+#else
+/* What the program finds in place of the driver's library. */
+static bool build_driver(const char *text)
+{
+    cli_write("cuda.c", text, strlen(text));
+    return system("cc -shared -fPIC -o libcuda.so.1 cuda.c 2>/dev/null") == 0;
+}
+
+static void no_gpu(void **state)
+{
+    int driver, runtime, count;
+    device_cuda_versions(&driver, &runtime);
+    if (runtime == 0)
+        expect_no_gpu("this program was built without CUDA");
+    else if (device_cuda_count(&count) == 0)
+        skip();
+    else if (driver == 0)
+        expect_no_gpu("no NVIDIA driver (libcuda.so.1) on this machine");
+}
+
+static void other_drivers(void **state)
+{
+    int driver, runtime;
+    device_cuda_versions(&driver, &runtime);
+    if (runtime == 0)
+        skip();
+    const char *before = getenv("LD_LIBRARY_PATH");
+    char here[1024], path[2200];
+    assert_non_null(getcwd(here, sizeof(here)));
+    snprintf(path, sizeof(path), "%s%s%.1024s", here, before ? ":" : "", before ? before : "");
+    if (!build_driver("int cuInit(unsigned flags) { return 0; }\n"
+                      "int cuDriverGetVersion(int *v) { *v = 10020; return 0; }\n"))
+        skip();
+    setenv("LD_LIBRARY_PATH", path, 1);
+    expect_no_gpu("the NVIDIA driver knows CUDA 10.2, this program was built with");
+    assert_true(build_driver("int cuInit(unsigned flags) { return 100; }\n"
+                             "int cuDriverGetVersion(int *v) { *v = 99990; return 0; }\n"));
+    expect_no_gpu("the NVIDIA driver sees no GPU");
+    if (before)
+        setenv("LD_LIBRARY_PATH", before, 1);
+    else
+        unsetenv("LD_LIBRARY_PATH");
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_gpu),
+#ifdef EMULATED
+        cmocka_unit_test(two_gpus),
+        cmocka_unit_test(failing_gpu),
+#else
+        cmocka_unit_test(other_drivers),
+#endif
+    };
+    return cmocka_run_group_tests(tests, cli_enter, cli_leave);
+}
