@@ -11,11 +11,10 @@ EMBED(shapes_yolo_weights, "models/shapes-yolo.weights");
 
 int shapes_yolo_open(struct model **m, const struct model_options *opt)
 {
-    size_t bytes = (size_t)(shapes_yolo_cfg_end - shapes_yolo_cfg);
-    int ret = darknet_cfg_open_text(m, "shapes-yolo", shapes_yolo_cfg, bytes, opt);
+    int ret = darknet_cfg_open_text(m, "shapes-yolo", shapes_yolo_cfg, shapes_yolo_cfg_bytes, opt);
     if (ret < 0)
         return ret;
     (*m)->shipped = shapes_yolo_weights;
-    (*m)->shipped_bytes = (size_t)(shapes_yolo_weights_end - shapes_yolo_weights);
+    (*m)->shipped_bytes = shapes_yolo_weights_bytes;
     return 0;
 }

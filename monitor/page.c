@@ -7,5 +7,5 @@ EMBED(page_text, "monitor/page.html");
 
 size_t page_bytes(void)
 {
-    return (size_t)(page_text_end - page_text);
+    return page_text_bytes;
 }
