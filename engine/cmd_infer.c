@@ -18,32 +18,15 @@
 #include "engine/setup.h"
 #include "engine/signals.h"
 
-static int open_model(struct inference *f)
-{
-    const struct config *c = f->c;
-    int ret = setup_node(&f->node, c, f->model);
-    if (!ret)
-        ret = setup_bind(&f->node, c);
-    if (!ret)
-        ret = setup_not_words(stream_open(&f->stream, &f->node, &f->plan));
-    f->upstream = (struct upstream){.node = &f->node,
-                                    .stream = f->stream,
-                                    .plan = &f->plan,
-                                    .host = c->upstream.host,
-                                    .port = c->upstream.port,
-                                    .codec = c->codec};
-    return ret;
-}
-
 static int inference_open(struct inference *f, const struct config *c)
 {
     bool open;
     *f = (struct inference){.c = c};
-    f->plan = (struct stream_plan){.in_flight = c->in_flight,
-                                   .wire = c->wire_dtype,
-                                   .to_next = c->role->upstream,
-                                   .seed = c->seed,
-                                   .rounds = (uint32_t)c->inferences};
+    f->reader.plan = (struct stream_plan){.in_flight = c->in_flight,
+                                          .wire = c->wire_dtype,
+                                          .to_next = c->role->upstream,
+                                          .seed = c->seed,
+                                          .rounds = (uint32_t)c->inferences};
     int ret = setup_model(&f->model, c);
     if (!ret)
         ret = setup_slice(f->model, c, &open);
@@ -57,26 +40,24 @@ static int inference_open(struct inference *f, const struct config *c)
         return err_set(ENOMEM, "no memory for %d requests", c->in_flight);
     ret = f->kind->open(f);
     if (!ret)
-        ret = open_model(f);
+        ret = reader_open(&f->reader, c, f->model);
     return ret < 0 ? ret : f->kind->open_output(f);
 }
 
 static void inference_close(struct inference *f)
 {
     weights_writer_close(f->output);
-    stream_close(f->stream);
     if (f->kind)
         f->kind->close(f);
     free(f->start_ns);
-    model_close(f->model);
-    setup_node_close(&f->node);
+    reader_close(&f->reader, f->model);
 }
 
 /* *own_ret: what is not the next node's fault. */
 static int send_request(struct inference *f, int *own_ret)
 {
     float *in;
-    int n, ret = stream_request(f->stream, &in);
+    int n, ret = stream_request(f->reader.stream, &in);
     if (ret < 0)
         return ret;
     *own_ret = f->kind->fill(f, f->sent, in, &n);
@@ -86,7 +67,7 @@ static int send_request(struct inference *f, int *own_ret)
         f->start_ns[f->sent % (uint64_t)f->c->in_flight] = clock_now_ns();
         f->begun++;
     }
-    ret = stream_send(f->stream, (uint32_t)f->sent, n);
+    ret = stream_send(f->reader.stream, (uint32_t)f->sent, n);
     f->sent += ret == 0;
     return ret;
 }
@@ -94,7 +75,7 @@ static int send_request(struct inference *f, int *own_ret)
 static int take_answer(struct inference *f, int *own_ret)
 {
     struct stream_answer answer;
-    int ret = stream_answer(f->stream, &answer);
+    int ret = stream_answer(f->reader.stream, &answer);
     if (ret < 0)
         return ret;
     double seconds = clock_seconds_since(f->start_ns[f->done % (uint64_t)f->c->in_flight]);
@@ -104,8 +85,8 @@ static int take_answer(struct inference *f, int *own_ret)
     step_times_note(f->times, answer.number, answer.part_ns);
     for (int i = 0; i < STEP_PART_COUNT; i++)
         f->part_ns[i] += answer.part_ns[i];
-    stream_answer_done(f->stream);
-    f->upstream.lost = 0;
+    stream_answer_done(f->reader.stream);
+    f->reader.upstream.lost = 0;
     f->done++;
     return 0;
 }
@@ -125,7 +106,7 @@ static int run_requests(struct inference *f)
             break;
         if (ret < 0 && c->role->upstream) {
             f->sent = f->done;
-            ret = upstream_again(&f->upstream, ret, f->done);
+            ret = upstream_again(&f->reader.upstream, ret, f->done);
         }
         if (ret == 0)
             ret = own_ret;
@@ -136,20 +117,10 @@ static int run_requests(struct inference *f)
     return 0;
 }
 
-static void stop_net(void *arg)
-{
-    net_stop(arg);
-}
-
 /* Connected, requests made, ended. *seconds: of the requests alone. */
 static int run_connected(struct inference *f, double *seconds)
 {
-    bool upstream = f->c->role->upstream;
-    int ret = 0;
-    if (upstream) {
-        signals_call(stop_net, f->node.net);
-        ret = setup_not_words(upstream_connect(&f->upstream, 0));
-    }
+    int ret = reader_connect(&f->reader);
     if (!ret) {
         progress_open(&f->progress, setup_messages(f->c), "inferences", f->requests);
         f->monitor = monitoring_open(f->c, f->model->name);
@@ -160,16 +131,7 @@ static int run_connected(struct inference *f, double *seconds)
         progress_close(&f->progress);
         step_times_close(f->times, monitor_client_close(f->monitor));
     }
-    if (ret == -EINTR && signals_pending())
-        ret = 0; /* while it waited for the next node */
-    signals_call(NULL, NULL);
-    if (!upstream)
-        return ret;
-    char sentence[1024]; /* why it ended, whatever becomes of closing */
-    snprintf(sentence, sizeof(sentence), "%s", err_text());
-    net_resume(f->node.net);
-    upstream_close(&f->upstream);
-    return ret < 0 ? err_set(-ret, "%s", sentence) : 0;
+    return reader_end(&f->reader, ret);
 }
 
 static int run(struct inference *f)

@@ -17,11 +17,11 @@
 #include "engine/monitoring.h"
 #include "engine/process.h"
 #include "engine/progress.h"
+#include "engine/reader.h"
 #include "engine/serve.h"
 #include "engine/setup.h"
 #include "engine/signals.h"
 #include "engine/step_times.h"
-#include "engine/upstream.h"
 #include "models/weights.h"
 
 struct training {
@@ -29,11 +29,8 @@ struct training {
     struct model *model;
     struct dataset *ds;
     struct loader loader;
-    struct node node;
-    struct stream_plan plan;
-    struct stream *stream;
-    struct upstream upstream; /* of a role that has one */
-    struct feed feed;         /* the step in progress: its epoch, its batch */
+    struct reader reader;
+    struct feed feed; /* the step in progress: its epoch, its batch */
     struct loss_log log;
     struct progress progress;
     struct monitor_client *monitor;
@@ -46,30 +43,6 @@ struct training {
     uint64_t not_finite, first_not_finite; /* steps with such a loss; the first one's number */
     uint64_t first_step_ns;                /* when the first step began */
 };
-
-static int open_model(struct training *t)
-{
-    const struct config *c = t->c;
-    int ret = setup_node(&t->node, c, t->model);
-    if (!ret)
-        ret = setup_bind(&t->node, c);
-    if (ret < 0)
-        return ret;
-    t->plan = (struct stream_plan){.batch = c->batch_size,
-                                   .micro_batches = c->micro_batches,
-                                   .wire = c->wire_dtype,
-                                   .to_next = c->role->upstream,
-                                   .seed = c->seed,
-                                   .rounds = (uint32_t)c->epochs};
-    ret = setup_not_words(stream_open(&t->stream, &t->node, &t->plan));
-    t->upstream = (struct upstream){.node = &t->node,
-                                    .stream = t->stream,
-                                    .plan = &t->plan,
-                                    .host = c->upstream.host,
-                                    .port = c->upstream.port,
-                                    .codec = c->codec};
-    return ret;
-}
 
 static int open_data(struct training *t)
 {
@@ -87,6 +60,12 @@ static int open_data(struct training *t)
 static int training_open(struct training *t, const struct config *c)
 {
     *t = (struct training){.c = c, .log.fd = -1};
+    t->reader.plan = (struct stream_plan){.batch = c->batch_size,
+                                          .micro_batches = c->micro_batches,
+                                          .wire = c->wire_dtype,
+                                          .to_next = c->role->upstream,
+                                          .seed = c->seed,
+                                          .rounds = (uint32_t)c->epochs};
     bool open;
     int ret = setup_model(&t->model, c);
     if (!ret)
@@ -96,7 +75,7 @@ static int training_open(struct training *t, const struct config *c)
     if (!ret)
         ret = open_data(t);
     if (!ret)
-        ret = open_model(t);
+        ret = reader_open(&t->reader, c, t->model);
     if (!ret)
         ret = setup_not_words(loss_log_open(&t->log, c->log)); /* last: it empties the file */
     return ret;
@@ -105,11 +84,9 @@ static int training_open(struct training *t, const struct config *c)
 static void training_close(struct training *t)
 {
     loss_log_close(&t->log);
-    stream_close(t->stream);
+    reader_close(&t->reader, t->model);
     loader_close(&t->loader);
     dataset_close(t->ds);
-    model_close(t->model);
-    setup_node_close(&t->node);
 }
 
 static void note_loss(struct training *t, double loss)
@@ -134,8 +111,8 @@ static int train_step(struct training *t, double *loss_sum)
 {
     struct step_result result;
     t->feed.step = (uint32_t)t->steps;
-    int ret = t->c->role->upstream ? upstream_step(&t->upstream, &t->feed, &result)
-                                   : stream_step(t->stream, &t->feed, &result);
+    int ret = t->c->role->upstream ? upstream_step(&t->reader.upstream, &t->feed, &result)
+                                   : stream_step(t->reader.stream, &t->feed, &result);
     if (ret < 0)
         return setup_not_words(ret);
     double loss = result.loss_sum / result.samples;
@@ -229,31 +206,16 @@ static int run_epochs(struct training *t, double *seconds)
     return ret;
 }
 
-static void stop_net(void *arg)
-{
-    net_stop(arg);
-}
-
 static int run(struct training *t)
 {
     double seconds = 0;
     bool upstream = t->c->role->upstream;
-    int ret = 0;
-    if (upstream) {
-        signals_call(stop_net, t->node.net);
-        ret = setup_not_words(upstream_connect(&t->upstream, 0));
-    }
+    int ret = reader_connect(&t->reader);
     if (!ret)
         ret = run_epochs(t, &seconds);
-    if (ret == -EINTR && signals_pending())
-        ret = 0;         /* while it waited for the next node: nothing was half done */
-    char sentence[1024]; /* why it ended, whatever becomes of closing and saving */
+    ret = reader_end(&t->reader, ret);
+    char sentence[1024]; /* why it ended, whatever becomes of saving */
     snprintf(sentence, sizeof(sentence), "%s", err_text());
-    signals_call(NULL, NULL);
-    if (upstream) {
-        net_resume(t->node.net);
-        upstream_close(&t->upstream);
-    }
     int closed = setup_not_words(loss_log_close(&t->log));
     if (signals_pending())
         setup_say(t->c, "Stopped by signal %d after %" PRIu64 " steps", signals_pending(),

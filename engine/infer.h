@@ -8,8 +8,8 @@
 
 #include "engine/config.h"
 #include "engine/progress.h"
+#include "engine/reader.h"
 #include "engine/step_times.h"
-#include "engine/upstream.h"
 #include "models/weights.h"
 #include "monitor/client.h"
 
@@ -20,10 +20,7 @@ struct inference {
     const struct infer_kind *kind;
     void *own; /* the kind's */
     struct model *model;
-    struct node node;
-    struct stream_plan plan; /* batch and in_flight are the kind's word */
-    struct stream *stream;
-    struct upstream upstream;      /* of a role that has one */
+    struct reader reader;          /* its plan's batch is the kind's word */
     struct weights_writer *output; /* of --output; NULL: none */
     struct progress progress;
     struct monitor_client *monitor;
@@ -36,7 +33,7 @@ struct inference {
 };
 
 struct infer_kind {
-    /* Opens the data, before the model's memory is taken: sets f->own, requests, plan.batch. */
+    /* Opens the data, before the model's memory is taken: sets f->own, requests, reader.plan.batch. */
     int (*open)(struct inference *f);
     /* Opens what depends on all that: f->output. */
     int (*open_output)(struct inference *f);

@@ -76,9 +76,9 @@ static int open_data(struct inference *f)
         ret = setup_not_words(make_folder(c->save_detections));
     if (ret < 0)
         return ret;
-    f->plan.batch = 1;
-    f->plan.boxes = c->role->upstream && !c->answer_raw;
-    f->plan.limits = (struct detect_limits){c->conf, c->nms};
+    f->reader.plan.batch = 1;
+    f->reader.plan.boxes = c->role->upstream && !c->answer_raw;
+    f->reader.plan.limits = (struct detect_limits){c->conf, c->nms};
     f->requests = c->inferences ? c->inferences : k->pictures.count;
     size_t boxes = (size_t)f->model->boxes;
     k->picture = calloc((size_t)c->in_flight, sizeof(*k->picture));
@@ -154,12 +154,12 @@ static int find(struct inference *f, const struct picture *p, const struct tenso
     const struct model *m = f->model;
     struct detect_view view = {p->w, p->h, m->in.dim[3], m->in.dim[2], f->c->letterbox, 0, 0};
     int n = out->dim[0];
-    if (f->plan.boxes) {
+    if (f->reader.plan.boxes) {
         int ret = detect_unpack(k->box, tensor_floats(out), n, m->classes);
         if (ret < 0)
             return ret;
     } else {
-        n = detect_boxes(k->box, tensor_floats(out), m->boxes, m->classes, &f->plan.limits,
+        n = detect_boxes(k->box, tensor_floats(out), m->boxes, m->classes, &f->reader.plan.limits,
                          k->scratch);
     }
     picture_letterbox_size(p, view.in_w, view.in_h, &view.inner_w, &view.inner_h);

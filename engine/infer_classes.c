@@ -45,7 +45,7 @@ static int open_data(struct inference *f)
         ret = setup_not_words(loader_open(&k->loader, k->ds, c->batch_size, 0, false, c->seed));
     if (ret < 0)
         return ret;
-    f->plan.batch = c->batch_size;
+    f->reader.plan.batch = c->batch_size;
     f->requests = c->inferences ? c->inferences : k->loader.batches;
     k->labels = calloc((size_t)c->in_flight * (size_t)c->batch_size, sizeof(*k->labels));
     if (!k->labels)
