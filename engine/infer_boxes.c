@@ -58,8 +58,18 @@ static int open_pictures(struct inference *f)
     struct boxes *k = f->own;
     if (c->npart_file || !class_names_figures(f->model))
         return setup_not_words(
-            pictures_open(&k->pictures, c->part_file, c->npart_file, c->data_dir));
+            pictures_open(&k->pictures, c->part_file, c->npart_file, c->data_dir, c->seed));
     return pictures_open_scenes(&k->pictures, c->seed);
+}
+
+static const char *drawn_text(const struct inference *f)
+{
+    const struct boxes *k = f->own;
+    if (!k->pictures.scenes)
+        return "";
+    return class_names_figures(f->model)
+               ? ": drawn here, others with another --seed"
+               : ": drawn here, for DATA_DIR/samples holds none; --images FILE|DIR gives others";
 }
 
 static int open_data(struct inference *f)
@@ -89,8 +99,7 @@ static int open_data(struct inference *f)
         return err_set(ENOMEM, "no memory for %zu boxes and %" PRIu64 " requests", boxes,
                        f->requests);
     setup_say(c, "%zu picture%s, the first is %s%s", k->pictures.count,
-              k->pictures.count == 1 ? "" : "s", k->pictures.path[0],
-              k->pictures.scenes ? ": drawn here, others with another --seed" : "");
+              k->pictures.count == 1 ? "" : "s", k->pictures.path[0], drawn_text(f));
     return 0;
 }
 

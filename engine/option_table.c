@@ -79,8 +79,8 @@ static const struct option_spec specs[OPT_COUNT] = {
         "what the last node of a split sends back for a detector (boxes)"},
     [OPT_IMAGES] = {"images", {0}, "FILE|DIR", INFER, NEEDS_DATA,
         "pictures to detect on, JPEG or PNG, several may follow; again from the first where more "
-        "are asked for; default: DATA_DIR/samples, else those of Debian's package darknet; of "
-        "shapes-yolo: scenes that it draws"},
+        "are asked for; default: DATA_DIR/samples, else those of Debian's package darknet, "
+        "else, and of shapes-yolo, scenes that are drawn"},
     [OPT_CONF] = {"conf", {0}, "X", INFER, NEEDS_DATA, "objectness of a detection at least (0.95)"},
     [OPT_NMS] = {"nms", {0}, "X", INFER, NEEDS_DATA,
         "overlap above which boxes of a class are one (0.3)"},

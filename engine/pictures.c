@@ -64,6 +64,7 @@ static int add_named(struct pictures *p, const char *name)
     return S_ISDIR(st.st_mode) ? add_folder(p, name) : add(p, "", name);
 }
 
+/* 1: there are none. */
 static int add_samples(struct pictures *p, const char *data_dir)
 {
     char own[4096];
@@ -71,21 +72,20 @@ static int add_samples(struct pictures *p, const char *data_dir)
     snprintf(own, sizeof(own), "%s/samples", data_dir);
     if (stat(own, &st) == 0)
         return add_folder(p, own);
-    if (stat(debian_samples, &st) == 0)
-        return add_folder(p, debian_samples);
-    return err_set(ENOENT,
-                   "no pictures to look at: give --images FILE|DIR, or put some into %s (Debian's "
-                   "package darknet brings some to %s)",
-                   own, debian_samples);
+    return stat(debian_samples, &st) == 0 ? add_folder(p, debian_samples) : 1;
 }
 
-int pictures_open(struct pictures *p, const char *const *name, int nname, const char *data_dir)
+int pictures_open(struct pictures *p, const char *const *name, int nname, const char *data_dir,
+                  uint64_t seed)
 {
     int ret = 0;
     *p = (struct pictures){0};
     for (int i = 0; i < nname && ret == 0; i++)
         ret = add_named(p, name[i]);
-    return nname ? ret : add_samples(p, data_dir);
+    if (nname)
+        return ret;
+    ret = add_samples(p, data_dir);
+    return ret == 1 ? pictures_open_scenes(p, seed) : ret;
 }
 
 int pictures_open_scenes(struct pictures *p, uint64_t seed)

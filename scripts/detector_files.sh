@@ -50,5 +50,5 @@ fi
 if [ "$what" != weights ] && [ -n "$published" ] && [ -z "$pictures" ] && [ ! -d "$data/samples" ] &&
     [ ! -d /usr/share/darknet/data ]; then
     fetch samples || true
-    [ -d "$data/samples" ] || echo "There are no pictures in $data/samples" >&2
+    [ -d "$data/samples" ] || echo "There are no pictures in $data/samples: drawn ones are taken" >&2
 fi
