@@ -62,8 +62,8 @@ struct rows_operand {
         __device__ void init(const rows_operand &s, int outer0, int thread, struct tap *)
         {
             unsigned o = (unsigned)(outer0 + thread % LANES * 4);
-            unsigned image = s.per.n ? divide(o, s.per.by) : 0;
-            at = s.data + image * s.image + (o - image * (unsigned)s.per.n);
+            unsigned which = s.per.n ? divide(o, s.per.by) : 0;
+            at = s.data + which * s.image + (o - which * (unsigned)s.per.n);
             count = s.outer - (int)o;
         }
 
