@@ -29,6 +29,9 @@ static void test_jetsons(void **state)
         {"jetson_agx_xavier_jetpack4", 99.8, 9241 + 2310 + 3079 + 0 + 1537 + 3264,
          32692668 - 28000000, 0},
         {"jetson_orin_nano_jetpack5", 0, 4968 * 0.936, 7802508 - 5100000, 100000},
+        {"jetson_tx2_jetpack4", 30.5, 6127, 3000000, 24184},
+        {"jetson_xavier_nx_jetpack5", 76.8, 4896 * 1.504, 2000000, 0},
+        {"jetson_orin_nx_jetpack6", 99, 5000 * 2.4, 4000000, 10000},
         {"jetson_agx_orin_jetpack6", 51.2, 20 * 240 + 20 * 40 + 5 * 400 + 20 * 25,
          64349728 - 60000000, 0},
     };
