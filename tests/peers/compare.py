@@ -1,12 +1,19 @@
 #!/usr/bin/env python3
 """The engine beside PyTorch, live: both start from one weight file and read the same pictures. Called by
 tests/peers.sh. Parts: small vgg11 infer codec detectors (all by default). Each prints rows of a table; the last line counts
-them. What must hold: losses within LOSS_LIMIT (relative), tensors that did not start at zero within WEIGHTS_LIMIT
-(NMSE), what training added to any within CHANGE_LIMIT (NMSE; weights alone would hide an update that never happened),
-predictions within OUTPUT_LIMIT (NMSE of their differences from the mean prediction).
+them. What must hold: losses within LOSS_LIMIT (relative), each trained tensor within TENSOR_LIMIT (NMSE), what training
+added to each within CHANGE_LIMIT (NMSE; a tensor alone would hide an update that never happened: that is 1), predictions
+within OUTPUT_LIMIT (NMSE of their differences from the mean prediction).
 
-CHANGE_LIMIT is this loose for VGG11 at batch 64: PyTorch in float32 against itself in float64 reaches 6e-5 after five
-steps, because now and then a ReLU or a maximum of a pool changes sides. Small stays below 1e-12."""
+Where a tensor is farther from PyTorch's than TENSOR_LIMIT, float32 itself is the limit or we are wrong: PyTorch trains
+once more in float64, and the tensor may be no farther from that than `scatter` times PyTorch's own in float32. This
+happens to biases, which start at zero: of some 10 million activations in a step of 64 pictures one or another is so near
+zero, or two in a pool so near each other, that roundings decide which way its gradient goes. Two runs in float32 differ
+by such events, whoever computes. VGG11 at batch 64: 12 of 22 tensors are within 1.2e-9 of PyTorch's, the other 10, all
+biases, within 7.5e-5; PyTorch's own are up to 6.2e-5 from float64, ours up to 4.7e-5, each 0.69 to 0.86 times as far as
+PyTorch's. With other instruction sets or --no-fold it is 0.7 to 1.4 times: hence a scatter of 2. At batch 8 the events
+are few and change single tensors more: with codec conv:4 0.02 to 4 times, hence 5. Without any, as in VGG11 at batch 8,
+all tensors are within 1e-12."""
 import argparse
 import contextlib
 import csv
@@ -24,7 +31,7 @@ import networks
 import pictures
 import weightfile
 
-LOSS_LIMIT, WEIGHTS_LIMIT, CHANGE_LIMIT, OUTPUT_LIMIT = 1e-4, 1e-6, 1e-3, 1e-8
+LOSS_LIMIT, TENSOR_LIMIT, CHANGE_LIMIT, OUTPUT_LIMIT = 1e-4, 1e-6, 1e-3, 1e-8
 
 NO_GRADIENT = "encoder.0.bias"  # batch-norm takes it off again: what is left is rounding, on both sides
 
@@ -128,25 +135,30 @@ def torch_train(network, x, y, batch, steps, sgd):
     return losses
 
 
-def train(c, model, batch, steps, lr, momentum=0.0, decay=0.0, codec=0):
+def train(c, model, batch, steps, lr, momentum=0.0, decay=0.0, codec=0, scatter=2):
     name = f"{model}{f' codec conv:{codec}' if codec else ''}, batch {batch}, lr {lr}" \
         f"{f', momentum {momentum}, decay {decay}' if momentum else ''}"
     start, end, log = c.path("start.safetensors"), c.path("end.safetensors"), c.path("losses.csv")
     codec_words = ["--codec", f"conv:{codec}"] if codec else []
     state = {}
 
+    def torch_trained(dtype):
+        network = networks.network(model, codec=codec).to(dtype).train()
+        network.load_state_dict({k: torch.from_numpy(v).to(dtype) for k, v in weightfile.load(start).items()})
+        sgd = torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum, weight_decay=decay)
+        x, y = data(model, c.folder, "train")
+        losses = torch_train(network, x[:batch * steps].to(dtype), y, batch, steps, sgd)
+        return {k: v.numpy() for k, v in network.state_dict().items()
+                if v.is_floating_point() and k != NO_GRADIENT}, losses
+
     def losses_agree():
-        network = networks.network(model, codec=codec)
         c.run("init", "--model", model, "--seed", 7, "--save", start, *codec_words)
         c.run("train", "--role", "aio", "--model", model, *data_words(model, c.folder), "--batch-size", batch,
               "--batches", steps, "--lr", lr, "--momentum", momentum, "--weight-decay", decay, "--dropout", 0,
               "--weights", start, "--save", end, "--log", log, "--no-monitor", "--quiet", *codec_words)
         with open(log) as f:
             got = [float(r["loss"]) for r in csv.DictReader(f)]
-        network.load_state_dict({k: torch.from_numpy(v) for k, v in weightfile.load(start).items()})
-        state["network"] = network.train()
-        sgd = torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum, weight_decay=decay)
-        want = torch_train(network, *data(model, c.folder, "train"), batch, steps, sgd)
+        state["torch"], want = torch_trained(torch.float32)
         if len(got) != steps:
             raise Failed(f"{len(got)} losses, wanted {steps}")
         if not abs(want[0] - want[-1]) > 1e-3 * want[0]:
@@ -154,17 +166,31 @@ def train(c, model, batch, steps, lr, momentum=0.0, decay=0.0, codec=0):
         worst = max(abs(g / w - 1) for g, w in zip(got, want))
         return f"{within(worst, LOSS_LIMIT, 'worst')}  ({want[0]:.4f} -> {want[-1]:.4f})"
 
-    def tensors_agree(limit, what, minus):
-        before, after = weightfile.load(start), weightfile.load(end)
-        worst, at = 0.0, ""
-        for key, value in state["network"].state_dict().items():
-            if value.is_floating_point():
-                if key == NO_GRADIENT or not minus and not before[key].any():
-                    continue
-                base = before[key].astype(np.float64) if minus else 0
-                e = nmse(after[key] - base, value.numpy() - base)
-                worst, at = max((worst, at), (e, key))
-        return f"{within(worst, limit, what)} ({at})"
+    def tensors_agree():
+        ours, theirs = weightfile.load(end), state["torch"]
+        apart = {k: nmse(ours[k], theirs[k]) for k in theirs}
+        far = [k for k in apart if not apart[k] <= TENSOR_LIMIT]
+        worst = max(apart, key=apart.get)
+        text = f"NMSE {apart[worst]:.1e} ({worst})"
+        if not far:
+            return text
+        exact, _ = torch_trained(torch.float64)
+        mine, own = ({k: nmse(some[k], exact[k]) for k in far} for some in (ours, theirs))
+        for k in far:
+            if not mine[k] <= max(TENSOR_LIMIT, scatter * own[k]):
+                raise Failed(f"{k}: {apart[k]:.1e} from PyTorch, {mine[k]:.1e} from PyTorch in float64, which its own "
+                             f"float32 meets within {own[k]:.1e}")
+        near = [k for k in apart if k not in far]
+        ratio = [mine[k] / own[k] for k in far]
+        return f"{len(near)} {max(apart[k] for k in near):.1e}, {len(far)} {text}; these from float64 " \
+            f"{max(mine.values()):.1e}, PyTorch's own {max(own.values()):.1e}, ratio {min(ratio):.2f} to {max(ratio):.2f}"
+
+    def changes_agree():
+        before, after, worst, at = weightfile.load(start), weightfile.load(end), 0.0, ""
+        for key, value in state["torch"].items():
+            base = before[key].astype(np.float64)
+            worst, at = max((worst, at), (nmse(after[key] - base, value - base), key))
+        return f"{within(worst, CHANGE_LIMIT, 'NMSE')} ({at})"
 
     def loads_in_torch():
         fresh = networks.network(model, codec=codec)
@@ -172,8 +198,8 @@ def train(c, model, batch, steps, lr, momentum=0.0, decay=0.0, codec=0):
         return "no key renamed, none missing"
 
     if c.row(f"{name}: {steps} losses", losses_agree):
-        c.row(f"{name}: trained tensors", lambda: tensors_agree(WEIGHTS_LIMIT, "NMSE", False))
-        c.row(f"{name}: what training added", lambda: tensors_agree(CHANGE_LIMIT, "NMSE", True))
+        c.row(f"{name}: trained tensors", tensors_agree)
+        c.row(f"{name}: what training added", changes_agree)
         c.row(f"{name}: load_state_dict takes our file", loads_in_torch)
 
 
@@ -219,8 +245,8 @@ def part_infer(c):
 
 
 def part_codec(c):
-    train(c, "vgg11", 8, 3, 0.05, codec=1)
-    train(c, "vgg11", 8, 3, 0.05, codec=4)
+    train(c, "vgg11", 8, 3, 0.05, codec=1, scatter=5)
+    train(c, "vgg11", 8, 3, 0.05, codec=4, scatter=5)
     infer(c, "vgg11", 4, 2, codec=4)
 
 
