@@ -38,7 +38,8 @@ static void shapes_of(struct device *d, struct device *ref)
 /*
  * Where Winograd's algorithm is taken: 3 x 3, no stride, enough channels and tiles (the wider the
  * vectors, the more it takes). Tiles of 4 and of 2, images that
- * they do not divide, each padding, more tiles than one step takes.
+ * they do not divide, each padding, more tiles than one step takes; few tiles and many channels,
+ * whose weights are transformed job by job.
  */
 static void winograd_of(struct device *d, struct device *ref)
 {
@@ -48,6 +49,7 @@ static void winograd_of(struct device *d, struct device *ref)
         {4, 35, 8, 11, 34, 3, 3, 1, 1, 0, 2},  {2, 34, 6, 6, 64, 3, 3, 1, 1, 0, 0},
         {1, 48, 4, 30, 36, 3, 3, 1, 1, 2, 1},  {3, 33, 32, 31, 35, 3, 3, 1, 1, 1, 1},
         {6, 64, 12, 12, 64, 3, 3, 1, 1, 1, 1}, {70, 64, 2, 2, 64, 3, 3, 1, 1, 1, 1},
+        {20, 258, 4, 4, 40, 3, 3, 1, 1, 1, 1}, {20, 33, 4, 4, 514, 3, 3, 1, 1, 1, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         conv_against_reference(d, ref, cases[i], 0);
