@@ -44,7 +44,8 @@ if [ "$what" != samples ] && [ -n "$published" ] && [ -z "$weights" ]; then
     if [ -f "$file" ]; then
         echo "--weights $file"
     else
-        echo "There is no $file, and it cannot be fetched now: a benchmark with fresh weights follows, and finds nothing" >&2
+        [ "${FETCH:-1}" = 0 ] && why="FETCH=0 asks for no download" || why="it cannot be fetched now"
+        echo "There is no $file, and $why: a benchmark with fresh weights follows, and finds nothing" >&2
     fi
 fi
 if [ "$what" != weights ] && [ -n "$published" ] && [ -z "$pictures" ] && [ ! -d "$data/samples" ] &&
