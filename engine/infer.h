@@ -33,7 +33,7 @@ struct inference {
 };
 
 struct infer_kind {
-    /* Opens the data, before the model's memory is taken: sets f->own, requests, reader.plan.batch. */
+    /* Opens the data, before the model takes memory: sets f->own, requests, reader.plan.batch. */
     int (*open)(struct inference *f);
     /* Opens what depends on all that: f->output. */
     int (*open_output)(struct inference *f);
