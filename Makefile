@@ -273,7 +273,7 @@ fuzz: deps-fuzz ## Fuzz the parsers, FUZZ_SECONDS (60) in all; FUZZ=wire for one
 
 ##@ Check the source
 
-SOURCES = $(shell git ls-files '*.c' '*.h' '*.cu' 2>/dev/null)
+SOURCES = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cpp' 2>/dev/null)
 
 .PHONY: lint
 lint: deps-lint ## All checks of the source

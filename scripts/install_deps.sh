@@ -49,6 +49,7 @@ check_run() {
 check_test() {
     check_build
     have_header cmocka.h || need libcmocka-dev "the tests"
+    have_command g++ || need g++ "the emulated GPU that the CUDA kernels are tested on"
 }
 
 check_lint() {

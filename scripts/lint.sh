@@ -8,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-mapfile -t sources < <(git ls-files '*.c' '*.h' '*.cu')
+mapfile -t sources < <(git ls-files '*.c' '*.h' '*.cu' '*.cpp')
 mapfile -t c_files < <(git ls-files '*.c')
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 failed=0

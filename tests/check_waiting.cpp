@@ -1,6 +1,6 @@
 /*
- * The kernel table whose every entry is another's with a wait behind, for check_cuda.c: C++, because
- * a template writes the same function for every signature. In builds with CUDA alone.
+ * The kernel table whose every entry is another's with a wait behind, for check_cuda.c: C++,
+ * because a template writes the same function for every signature. In builds with CUDA alone.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -206,20 +206,29 @@ static void check_layer(struct device *d, const char *what, struct layer *l, int
 {
     struct rig r;
     char text[128];
-    snprintf(text, sizeof(text), "%s on %s", what, device_cpu_isa(d));
+    snprintf(text, sizeof(text), "%s on %s", what, d->kernels->name);
     rig_open(&r, d, l, ndim, dim, RUN_TRAIN, spread);
     check_input_gradient(&r, text);
     check_param_gradients(&r, text);
     rig_close(&r);
 }
 
+static void (*on_each)(struct device *d); /* for check_each_isa */
+
+static void on_one(struct device *d, struct device *ref)
+{
+    on_each(d);
+}
+
 static void each_device(void (*fn)(struct device *d))
 {
-    for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
-        struct device *d = check_device(*isa, 2);
-        fn(d);
-        device_close(d);
-    }
+#ifndef EMULATED
+    struct device *ref = check_device("reference", 1);
+    fn(ref);
+    device_close(ref);
+#endif
+    on_each = fn;
+    check_each_isa(on_one, 2);
 }
 
 static void convolutions(struct device *d)
