@@ -31,7 +31,8 @@ enum { SPLIT_MAX_NODES = 4, SPLIT_MAX_STEPS = 8 };
 
 /* cut[0] is where the node that reads the data ends: 0 for one without layers. */
 struct split_run {
-    const char *model, *isa;
+    const char *model, *isa;      /* isa "cuda": the GPU */
+    struct model *(*build)(void); /* a model of the test's own, or NULL: by name */
     int codec;
     float dropout;
     int ncut, cut[SPLIT_MAX_NODES - 1]; /* ncut 0: all in this process */
@@ -71,8 +72,9 @@ static inline struct model *split_model(const struct split_run *r, int from, int
     struct model_options opt = model_options_default();
     opt.codec = r->codec;
     opt.dropout = r->dropout;
-    struct model *m;
-    if (model_open(&m, r->model, &opt) < 0 || model_slice(m, from, to < 0 ? m->nlayer : to) < 0)
+    struct model *m = r->build ? r->build() : NULL;
+    if ((!m && model_open(&m, r->model, &opt) < 0) ||
+        model_slice(m, from, to < 0 ? m->nlayer : to) < 0)
         fail_msg("%s", err_text());
     return m;
 }
@@ -80,7 +82,8 @@ static inline struct model *split_model(const struct split_run *r, int from, int
 static inline void split_node_open(struct node *node, const struct split_run *r, int from, int to)
 {
     *node = (struct node){.sgd = r->sgd, .input_timeout_ms = 60000, .answer_timeout_ms = 60000};
-    if (device_cpu_open(&node->dev, 1, r->isa) < 0)
+    if ((strcmp(r->isa, "cuda") ? device_cpu_open(&node->dev, 1, r->isa)
+                                : device_cuda_open(&node->dev, 0)) < 0)
         fail_msg("%s", err_text());
     node->model = split_model(r, from, to);
     int ret = r->in_flight ? model_bind(node->model, node->dev, RUN_EVAL, MODEL_GRADS_NONE)

@@ -66,7 +66,7 @@ struct memory_open {
 enum class kind { pageable, pinned, device };
 kind kind_of(const void *p, size_t bytes);
 
-/* One thing on a stream. A wait is ready once its event was recorded often enough. */
+/* One thing on a stream. A wait is ready once what it waits for was done. */
 struct work {
     std::function<void()> run;
     std::function<bool()> ready; /* NULL: at once */

@@ -273,7 +273,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     lock hold(mutex());
-    run_until([event] { return event->state->done >= event->state->recorded; }, NULL);
+    run_until([event] { return event->last->done; }, NULL);
     delete event;
     return cudaSuccess;
 }
@@ -283,12 +283,12 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     lock hold(mutex());
     if (stream && stream->capture)
         return capture_record(event, stream);
-    auto state = event->state;
-    uint64_t n = ++state->recorded;
+    auto record = event->last = std::make_shared<event_record>();
+    record->done = false;
     event->capture.reset();
-    return enqueue(stream, {[state, n] {
-                                clock_gettime(CLOCK_MONOTONIC, &state->time);
-                                state->done = n;
+    return enqueue(stream, {[record] {
+                                clock_gettime(CLOCK_MONOTONIC, &record->time);
+                                record->done = true;
                             },
                             nullptr, false});
 }
@@ -299,29 +299,28 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     (void)flags;
     if (event->capture || (stream && stream->capture))
         return capture_wait(stream, event);
-    auto state = event->state;
-    uint64_t n = state->recorded; /* what was recorded before this call */
-    return enqueue(stream, {[] {}, [state, n] { return state->done >= n; }, false});
+    auto record = event->last; /* what was recorded before this call */
+    return enqueue(stream, {[] {}, [record] { return record->done; }, false});
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     lock hold(mutex());
-    auto state = event->state;
-    return query(NULL, [state] { return state->done >= state->recorded; });
+    auto record = event->last;
+    return query(NULL, [record] { return record->done; });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     lock hold(mutex());
-    auto state = event->state;
-    return wait_for(NULL, [state] { return state->done >= state->recorded; });
+    auto record = event->last;
+    return wait_for(NULL, [record] { return record->done; });
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
     lock hold(mutex());
-    const struct timespec &a = start->state->time, &b = end->state->time;
+    const struct timespec &a = start->last->time, &b = end->last->time;
     *ms = (float)((double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) * 1e-6);
     return cudaSuccess;
 }

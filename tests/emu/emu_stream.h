@@ -28,8 +28,9 @@ struct captured {
     std::vector<size_t> after;
 };
 
-struct event_state {
-    uint64_t recorded = 0, done = 0;
+/* One record of an event: who waits for it does not wait for another of the same event. */
+struct event_record {
+    bool done = true; /* as of an event that was never recorded */
     struct timespec time = {};
 };
 
@@ -49,7 +50,7 @@ struct CUstream_st {
 };
 
 struct CUevent_st {
-    std::shared_ptr<emu::event_state> state = std::make_shared<emu::event_state>();
+    std::shared_ptr<emu::event_record> last = std::make_shared<emu::event_record>();
     std::shared_ptr<emu::captured> capture; /* last recorded in a capture, or NULL */
 };
 
