@@ -24,6 +24,11 @@ static bool does_nothing(const struct layer *l, enum run_mode run)
     return run == RUN_EVAL || drop_of(l) == 0;
 }
 
+static bool dropout_varies(const struct layer *l, enum run_mode run)
+{
+    return !does_nothing(l, run);
+}
+
 static int dropout_plan(const struct layer *l, const struct tensor in[], enum run_mode run,
                         struct layer_plan *plan)
 {
@@ -89,6 +94,7 @@ static const struct layer_ops dropout_ops = {
     .missing = dropout_missing,
     .forward = dropout_forward,
     .backward_data = dropout_backward_data,
+    .varies = dropout_varies,
     .describe = dropout_describe,
 };
 

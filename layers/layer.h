@@ -103,6 +103,9 @@ struct layer_ops {
     /* True if forward applies io->act itself in this mode: the activation layer after it has then
      * nothing to do in forward. (optional) */
     bool (*fuses_act)(const struct layer *l, enum run_mode run);
+    /* True if what it queues is not the same in each step, because random numbers are in it.
+     * (optional: it is) */
+    bool (*varies)(const struct layer *l, enum run_mode run);
     /* One line of its own numbers for `inspect`, "3x3, stride 1, pad 1". (optional) */
     char *(*describe)(const struct layer *l, char *text, size_t text_bytes);
     void (*free)(struct layer *l); /* (optional: plain free) */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "models/pass_plan.h"
+#include "models/pass_record.h"
 
 static int open_arrays(struct pass *p)
 {
@@ -53,6 +53,8 @@ int pass_open(struct pass **out, struct model *m, enum run_mode run, int batch,
     p->nlayer = m->to - m->from;
     int ret = open_arrays(p);
     if (ret == 0)
+        ret = pass_record_open(p);
+    if (ret == 0)
         ret = pass_plan(p, ends);
     if (ret == 0 && m->to == m->nlayer)
         ret = open_host(p);
@@ -71,6 +73,7 @@ void pass_close(struct pass *p)
 {
     if (!p)
         return;
+    pass_record_close(p);
     buffer_close(&p->host);
     buffer_close(&p->mem);
     free(p->grad);
@@ -94,15 +97,38 @@ void pass_set(struct pass *p, int n, uint64_t seed, uint32_t step, uint64_t firs
     }
 }
 
-void pass_forward(struct pass *p)
+static void run_forward(struct pass *p, int from, int to, float scale)
 {
-    if (p->run == RUN_EVAL)
-        model_fold(p->model); /* weights may have been loaded since pass_open */
-    for (int i = 0; i < p->nlayer; i++) {
+    for (int i = from; i < to; i++) {
         struct pass_layer *pl = &p->layer[i];
         if (!pl->fused)
             pl->layer->ops->forward(pl->layer, p->model->dev, &pl->io);
     }
+}
+
+static void run_backward_data(struct pass *p, int from, int to, float scale)
+{
+    for (int i = to - 1; i >= from; i--) {
+        struct pass_layer *pl = &p->layer[i];
+        if (pl->backward)
+            pl->layer->ops->backward_data(pl->layer, p->model->dev, &pl->io);
+    }
+}
+
+static void run_backward_weights(struct pass *p, int from, int to, float scale)
+{
+    for (int i = to - 1; i >= from; i--) {
+        struct pass_layer *pl = &p->layer[i];
+        if (pl->backward && pl->trained)
+            pl->layer->ops->backward_weights(pl->layer, p->model->dev, &pl->io, scale);
+    }
+}
+
+void pass_forward(struct pass *p)
+{
+    if (p->run == RUN_EVAL)
+        model_fold(p->model); /* weights may have been loaded since pass_open */
+    pass_record_run(p, WAY_FORWARD, run_forward, 0);
 }
 
 void pass_loss(struct pass *p, const int32_t *labels, int n_full)
@@ -127,21 +153,13 @@ double pass_loss_sum(const struct pass *p)
 void pass_backward_data(struct pass *p)
 {
     CHECK(p->run == RUN_TRAIN);
-    for (int i = p->nlayer - 1; i >= 0; i--) {
-        struct pass_layer *pl = &p->layer[i];
-        if (pl->backward)
-            pl->layer->ops->backward_data(pl->layer, p->model->dev, &pl->io);
-    }
+    pass_record_run(p, WAY_BACKWARD_DATA, run_backward_data, 0);
 }
 
 void pass_backward_weights(struct pass *p, float scale)
 {
     CHECK(p->run == RUN_TRAIN);
-    for (int i = p->nlayer - 1; i >= 0; i--) {
-        struct pass_layer *pl = &p->layer[i];
-        if (pl->backward && pl->trained)
-            pl->layer->ops->backward_weights(pl->layer, p->model->dev, &pl->io, scale);
-    }
+    pass_record_run(p, WAY_BACKWARD_WEIGHTS, run_backward_weights, scale);
 }
 
 const struct tensor *pass_out(const struct pass *p)

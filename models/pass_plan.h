@@ -18,6 +18,21 @@ struct pass_layer {
     bool trained;  /* it has parameters with gradients */
 };
 
+/* What of a pass's work is recorded: for each of its ways the runs of layers, made once a size. */
+enum pass_way { WAY_FORWARD, WAY_BACKWARD_DATA, WAY_BACKWARD_WEIGHTS, WAY_COUNT };
+
+struct pass_key {
+    int n;
+    enum model_grads grads;
+    float scale;
+};
+
+struct pass_recorded {
+    struct pass_key key, last; /* of what is recorded; of the call before */
+    /* by its first layer, of nlayer; NULL: the device does not record */
+    struct recording **run;
+};
+
 struct pass {
     struct model *model;
     enum run_mode run;
@@ -30,6 +45,7 @@ struct pass {
     struct buffer host;          /* losses and labels, pinned */
     float *loss;                 /* batch of them */
     int32_t *labels;             /* batch of them */
+    struct pass_recorded recorded[WAY_COUNT];
 };
 
 /* Plans shapes, sharing and lifetimes of p's layers (p->model, run, batch, nlayer and the arrays
