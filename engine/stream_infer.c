@@ -1,8 +1,8 @@
 /*
  * Inference through a stream: each frame is a request, up to in_flight of them are under way.
- * Forward is queued as they come; answers come back in the same order, from the last node through the ring of
- * answers that every node in between receives into and sends from. The thread that owns the device
- * runs it.
+ * Forward is queued as they come; answers come back in the same order, from the last node through
+ * the ring of answers that every node in between receives into and sends from. The thread that owns
+ * the device runs it.
  */
 #include <errno.h>
 #include <string.h>
@@ -65,8 +65,8 @@ static int suppress(struct stream *s)
     return n;
 }
 
-/* Gives the neighbours what the device has finished. wait: for the oldest such thing. It ends behind
- * an answer to prev: *served is one. */
+/* Gives the neighbours what the device has finished. wait: for the oldest such thing. It ends
+ * behind an answer to prev: *served is one. */
 static int hand_on(struct stream *s, bool wait, struct stream_served *served)
 {
     struct stream_pending due;

@@ -14,8 +14,8 @@ struct micro {
 };
 
 /*
- * One end of a pass. Where kernels work on pinned memory and f32 crosses, the three are one address:
- * a ring's payload, or what a loader fills, or an answer. All NULL where there is none.
+ * One end of a pass. Where kernels work on pinned memory and f32 crosses, the three are one
+ * address: a ring's payload, or what a loader fills, or an answer. All NULL where there is none.
  */
 struct stream_end {
     enum dtype dtype; /* of host and device */
@@ -119,8 +119,8 @@ void stream_deliver(struct stream *s, const struct stream_end *end, const struct
 
 /* `then` is due once all that was queued until now is done. */
 void stream_later(struct stream *s, enum stream_then then, uint64_t frame);
-/* 1 and the oldest entry if it is due; `wait`: not before; 0: not yet, or there is none; the device's
- * error. It is taken off. */
+/* 1 and the oldest entry if it is due; `wait`: not before; 0: not yet, or there is none; the
+ * device's error. It is taken off. */
 int stream_due(struct stream *s, bool wait, struct stream_pending *due);
 /* What is queued runs out, nothing is handed on. The device's error. */
 int stream_drain(struct stream *s);

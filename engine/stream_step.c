@@ -1,9 +1,9 @@
 /*
  * The training step, the same for every role: forward each micro-batch as it comes and send it on;
  * backward each as its gradient comes, the input's gradient first, so that it travels while the
- * weights' gradients are computed; update once all are done. Work is queued on the device as soon as
- * what it needs is there; what neighbours get of it is handed on when it is done. The thread that
- * owns the device runs it.
+ * weights' gradients are computed; update once all are done. Work is queued on the device as soon
+ * as what it needs is there; what neighbours get of it is handed on when it is done. The thread
+ * that owns the device runs it.
  */
 #include <errno.h>
 #include <string.h>

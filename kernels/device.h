@@ -8,8 +8,8 @@
  *     device_sync(dev);
  *     device_close(dev);
  *
- * Host and device memory may be one (CPU), or of one kind (a GPU that shares it), or apart. Who uses
- * a device cannot tell but by the optional entries of device_ops.
+ * Host and device memory may be one (CPU), or of one kind (a GPU that shares it), or apart. Who
+ * uses a device cannot tell but by the optional entries of device_ops.
  */
 #ifndef KERNELS_DEVICE_H
 #define KERNELS_DEVICE_H

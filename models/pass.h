@@ -38,12 +38,12 @@ void pass_set(struct pass *p, int n, uint64_t seed, uint32_t step, uint64_t firs
 
 void pass_forward(struct pass *p); /* (queued) */
 
-/* Softmax cross-entropy of the output; dout = (softmax - onehot) / n_full where the pass trains. The
- * labels are copied. (queued) */
+/* Softmax cross-entropy of the output; dout = (softmax - onehot) / n_full where the pass trains.
+ * The labels are copied. (queued) */
 void pass_loss(struct pass *p, const int32_t *labels, int n_full);
 
-/* The sum (not the mean) over the n samples, in double, in order. Only once the device has done what
- * pass_loss queued (device_sync, a fence), and before the next pass_set. */
+/* The sum (not the mean) over the n samples, in double, in order. Only once the device has done
+ * what pass_loss queued (device_sync, a fence), and before the next pass_set. */
 double pass_loss_sum(const struct pass *p);
 
 void pass_backward_data(struct pass *p); /* (queued) all layers, last to first */

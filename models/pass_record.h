@@ -1,7 +1,7 @@
 /*
- * A pass's work, recorded on devices that can (device_ops.record), for its pass.c alone. Recorded is
- * what is the same in each step: layers that draw random numbers are queued as they are, the runs of
- * layers between them are a recording each.
+ * A pass's work, recorded on devices that can (device_ops.record), for its pass.c alone. Recorded
+ * is what is the same in each step: layers that draw random numbers are queued as they are, the
+ * runs of layers between them are a recording each.
  */
 #ifndef MODELS_PASS_RECORD_H
 #define MODELS_PASS_RECORD_H

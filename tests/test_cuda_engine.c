@@ -1,8 +1,9 @@
 /*
- * Training and inference on a GPU, whole and split over processes: the numbers of the CPU's reference
- * within rounding; the same bits run to run, split or whole, by graphs or without, with memory of its
- * own or the CPU's. The emulated GPU runs what is queued as late, or in as odd an order, as a real one
- * may. Every run is in a process of its own, because a process that has used CUDA cannot fork.
+ * Training and inference on a GPU, whole and split over processes: the numbers of the CPU's
+ * reference within rounding; the same bits run to run, split or whole, by graphs or without, with
+ * memory of its own or the CPU's. The emulated GPU runs what is queued as late, or in as odd an
+ * order, as a real one may. Every run is in a process of its own, because a process that has used
+ * CUDA cannot fork.
  */
 #include <math.h>
 #include <setjmp.h>

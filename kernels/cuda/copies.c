@@ -1,7 +1,7 @@
 /*
  * Copies beside the CUDA device's queue, and fences. A GPU with memory of its own has two more
- * streams, one a direction: a copy to it holds up only what is queued after the copy, a copy from it
- * waits only for what was queued before. A GPU that shares the CPU's memory has fences alone.
+ * streams, one a direction: a copy to it holds up only what is queued after the copy, a copy from
+ * it waits only for what was queued before. A GPU that shares the CPU's memory has fences alone.
  */
 #include <errno.h>
 #include <stdlib.h>
