@@ -254,6 +254,30 @@ static void pool_compare(struct device *d, struct device *ref, const struct pool
     guarded_free(want_arg);
 }
 
+/* Windows of nothing but minus infinity: the first place inside the image, and in pairs. */
+static void lowest_on(struct device *d, struct device *ref)
+{
+    static const struct pool_dims shapes[] = {{1, 1, 2, 2, 2, 2, 1, 1, 1, 1, 3, 3},
+                                              {1, 1, 2, 4, 2, 2, 2, 2, 0, 0, 1, 2}};
+    for (int k = 0; k < 2; k++) {
+        const struct pool_dims *s = &shapes[k];
+        size_t in = (size_t)(s->h * s->w), outs = (size_t)(s->oh * s->ow);
+        float *x = floats_at(in, 0, 0), *out = floats_at(outs, 0, 0);
+        uint8_t *arg = guarded(outs), *want = guarded(outs);
+        for (size_t i = 0; i < in; i++)
+            x[i] = -INFINITY;
+        ref->kernels->maxpool_forward(ref, out, want, x, s);
+        d->kernels->maxpool_forward(d, out, arg, x, s);
+        check_same("arg", arg, want, outs);
+        for (size_t i = 0; i < outs; i++)
+            assert_true(out[i] == -INFINITY);
+        guarded_free(x);
+        guarded_free(out);
+        guarded_free(arg);
+        guarded_free(want);
+    }
+}
+
 static void pools_on(struct device *d, struct device *ref)
 {
     static const struct pool_dims pairs = {3, 5, 6, 10, 2, 2, 2, 2, 0, 0, 3, 5};
@@ -269,6 +293,7 @@ static void pools_on(struct device *d, struct device *ref)
 static void pools(void **state)
 {
     on_gpu(pools_on);
+    on_gpu(lowest_on);
 }
 
 /* Both directions of upsampling (oh 0: by ow) or of the average pool. */
