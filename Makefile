@@ -72,7 +72,7 @@ CPPFLAGS += -I. $(CUDA_INCLUDE) -D_GNU_SOURCE -DSPARSE_VERSION='"$(VERSION)"' \
 CFLAGS += -std=gnu11 -g $(if $(SAN),-O1,-O2) -Wall -Wextra -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wno-unused-parameter $(SAN_WARNINGS) \
 	$(if $(WERROR),-Werror) -ffile-prefix-map=$(CURDIR)=. $(HARDEN) -pthread $(SAN)
-LDFLAGS += -pie -Wl,-z,relro,-z,now -pthread $(SAN)
+LDFLAGS += -pie -Wl,-z,relro,-z,now -pthread $(SAN) $(if $(filter emu,$(MODE)),-rdynamic)
 LDLIBS += $(if $(filter 1,$(HAVE_LIBURING)),-luring) \
 	$(if $(filter 1,$(HAVE_MICROHTTPD)),-lmicrohttpd) -ljansson -ljpeg -lpng -lz $(CUDA_LIBS) -ldl -lm
 

@@ -108,6 +108,9 @@ int device_cuda_info(int ordinal, struct gpu_info *info);
  * 0: none. */
 void device_cuda_versions(int *driver, int *runtime);
 
+/* From now on this GPU's convolutions go through cuDNN. -ENOTSUP and a sentence without it. */
+int device_cuda_use_cudnn(struct device *d);
+
 static inline int device_sync(struct device *d)
 {
     return d->ops->sync(d);

@@ -3,6 +3,7 @@
  * without a split depth; arrays that float4 reads do not fit; the same bits whatever the order of
  * threads. The plans themselves. What test_gemm.c and its kin ask is not asked again.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -156,6 +157,19 @@ static void convolutions_in_each_tile(void **state)
     device_close(ref);
 }
 
+/* This program holds no cuDNN: a sentence, and convolutions as before. */
+static void a_gpu_without_cudnn_says_so(void **state)
+{
+#ifdef EMULATED
+    struct device *d = gpu_of(8);
+    assert_int_equal(device_cuda_use_cudnn(d), -ENOTSUP);
+    assert_non_null(strstr(err_text(), "cuDNN"));
+    assert_null(cuda_of(d)->cudnn);
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +178,7 @@ int main(void)
         cmocka_unit_test(each_tile_is_the_reference),
         cmocka_unit_test(any_order_gives_the_same_bits),
         cmocka_unit_test(convolutions_in_each_tile),
+        cmocka_unit_test(a_gpu_without_cudnn_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,9 @@
  * stride. Backward weights: C (k, c kh kw) = dout (k, pixels) * windows, summed over all pixels of
  * the batch.
  */
+#include "kernels/cuda/act.h"
 #include "kernels/cuda/conv2d.h"
+#include "kernels/cuda/conv_cudnn.h"
 #include "kernels/cuda/gemm_tile.h"
 #include "kernels/cuda/gemm_windows.h"
 
@@ -68,9 +70,33 @@ static struct rows_operand image_rows(const float *inp, const struct conv2d_dims
     return x;
 }
 
+/* What cuDNN leaves to do: images (n, rows, pixels), a row a channel. */
+static __global__ void add_bias(float *out, size_t count, const float *bias, struct extent pixels,
+                                struct extent rows, enum act act)
+{
+    CUDA_EACH(e, count) {
+        unsigned row = divide((unsigned)e, pixels.by);
+        unsigned channel = row - divide(row, rows.by) * (unsigned)rows.n;
+        out[e] = cuda_act(out[e] + (bias ? bias[channel] : 0), act);
+    }
+}
+
+static void finish(struct device *d, float *out, const float *bias, int n, int rows, int pixels,
+                   enum act act)
+{
+    size_t count = (size_t)n * (size_t)rows * (size_t)pixels;
+    if (bias || act != ACT_NONE)
+        LAUNCH_EACH(d, add_bias, count, out, count, bias, extent_of(pixels), extent_of(rows), act);
+}
+
 void conv_forward(struct device *d, float *out, const float *inp, const float *weight,
                   const float *bias, const struct conv2d_dims *s, int add, enum act act, void *work)
 {
+    if (cuda_of(d)->cudnn) {
+        conv_cudnn_forward(d, out, inp, weight, s, add, work);
+        finish(d, out, bias, s->n, s->k, s->oh * s->ow, act);
+        return;
+    }
     struct gemm_out to = gemm_out_images(out, s->n, s->k, s->oh, s->ow);
     to.row_bias = bias;
     to.add = add;
@@ -88,6 +114,8 @@ void conv_forward(struct device *d, float *out, const float *inp, const float *w
 
 size_t conv_forward_work(struct device *d, const struct conv2d_dims *s)
 {
+    if (cuda_of(d)->cudnn)
+        return conv_cudnn_forward_work(d, s);
     return gemm_plan_of(d, s->k, pixels_of(s), s->c * s->kh * s->kw).bytes;
 }
 
@@ -167,6 +195,11 @@ void conv_backward_data(struct device *d, float *to, const float *dout, const fl
                         const float *bias, const struct conv2d_dims *s, int add, enum act act,
                         void *work)
 {
+    if (cuda_of(d)->cudnn) {
+        conv_cudnn_backward_data(d, to, dout, weight, s, add, work);
+        finish(d, to, bias, s->n, s->c, s->h * s->w, act);
+        return;
+    }
     enum act left = act;
     for (int i = 0; i < s->sh && i < s->h; i++)
         for (int j = 0; j < s->sw && j < s->w; j++) {
@@ -185,6 +218,8 @@ void conv_backward_data(struct device *d, float *to, const float *dout, const fl
 
 size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
 {
+    if (cuda_of(d)->cudnn)
+        return conv_cudnn_backward_data_work(d, s);
     size_t bytes = 0;
     for (int i = 0; i < s->sh && i < s->h; i++)
         for (int j = 0; j < s->sw && j < s->w; j++) {
@@ -199,6 +234,10 @@ size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
 void conv_backward_weights(struct device *d, float *dweight, const float *dout, const float *inp,
                            const struct conv2d_dims *s, float scale, void *work)
 {
+    if (cuda_of(d)->cudnn) {
+        conv_cudnn_backward_weights(d, dweight, dout, inp, s, scale, work);
+        return;
+    }
     int area = s->oh * s->ow, window = s->c * s->kh * s->kw;
     struct columns_operand<0> a = {
     };
@@ -220,6 +259,8 @@ void conv_backward_weights(struct device *d, float *dweight, const float *dout, 
 
 size_t conv_backward_weights_work(struct device *d, const struct conv2d_dims *s)
 {
+    if (cuda_of(d)->cudnn)
+        return conv_cudnn_backward_weights_work(d, s);
     return gemm_plan_of(d, s->k, s->c * s->kh * s->kw, pixels_of(s)).bytes;
 }
 

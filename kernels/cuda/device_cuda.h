@@ -11,6 +11,8 @@
 
 enum { CUDA_SCRATCH = 64 << 10 };
 
+struct cudnn; /* conv_cudnn.c */
+
 struct device_cuda {
     struct device dev; /* first */
     struct device_ops ops;
@@ -23,6 +25,7 @@ struct device_cuda {
     void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
     cudaError_t error;  /* the first error of anything queued, sticky; cudaSuccess */
     const char *failed; /* the call that reported it */
+    struct cudnn *cudnn; /* convolutions go through it; NULL: through our own kernels */
 };
 
 static inline struct device_cuda *cuda_of(struct device *d)

@@ -5,14 +5,14 @@
  * lie LANES_N wide: a k step reads 16 bytes of A and of B for every four rows and columns of a
  * thread.
  *
- * What a block takes (ptxas for sm_75, 80 and 90; not yet run on a GPU), and what limits the blocks
- * a processor holds where it has 64 K registers, 2048 threads (sm_75: 1024) and 64 KB of shared
- * memory or more:
+ * What a block takes, by ptxas 13 for sm_75, 80 and 90, all operands, and how many of them a
+ * processor holds (64 K registers; 64 KB of shared memory on sm_75, more on others). Nothing is
+ * spilled but 4 bytes of one 128 x 16 kernel. Not yet run on a GPU.
  *
- *   tile       threads  thread's part  shared   registers at most  blocks
- *   128 x 128  256      8 x 8          16.9 KB  128                2, registers
- *   64 x 64    128      8 x 4          17.4 KB  96                 3 (64 KB) to 5
- *   128 x 16   128      4 x 4          19.5 KB  80                 3 (64 KB) to 6
+ *   tile       threads  a thread's  steps of k  shared    registers   blocks
+ *   128 x 128  256      8 x 8       8           16 to 19  121 to 128  2, by registers
+ *   64 x 64    128      8 x 4       16          17 to 18  98 to 111   4, by registers; 3 on sm_75
+ *   128 x 16   128      4 x 4       16          19 to 20  78 to 80    6, by registers; 3 on sm_75
  *
  * 64 x 64 is for products that make few blocks, 128 x 16 for few columns, where reading A is what
  * takes the time and bytes on their way count.

@@ -23,6 +23,12 @@ int device_cuda_info(int ordinal, struct gpu_info *info)
     return device_cuda_count(&count);
 }
 
+int device_cuda_use_cudnn(struct device *d)
+{
+    int count;
+    return device_cuda_count(&count);
+}
+
 void device_cuda_versions(int *driver, int *runtime)
 {
     *driver = *runtime = 0;
