@@ -391,6 +391,8 @@ $(OUT)/tests/emu/test_%: $(OUT)/tests/emu/test_%.o $(OUT)/tests/emu/faults.cu.o 
 $(OUT)/tests/fuzz_%: $(OUT)/tests/fuzz_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+$(filter $(OUT)/bench/bench_cuda_%,$(BENCHES)): \
+	$(if $(HAVE_CUDA),$(patsubst %.cu,$(OUT)/%.cu.o,$(wildcard bench/*.cu)))
 $(OUT)/bench/bench_%: $(OUT)/bench/bench_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -1,7 +1,8 @@
 /*
- * Convolutions, beside the FMA ceiling: the layers of VGG11 at batch 64 and some of YOLOv3 at 416 x
- * 416, batch 1. FLOPs are those of the plain algorithm. See kernel_bench.h.
+ * Convolutions (conv_cases.h) beside the FMA ceiling. FLOPs are those of the plain algorithm. See
+ * kernel_bench.h.
  */
+#include "bench/conv_cases.h"
 #include "bench/kernel_bench.h"
 
 struct conv {
@@ -31,8 +32,7 @@ static void run_backward_weights(void *arg)
                                              c->inp.base, &c->dims, -1e-12f, c->work.base);
 }
 
-static void bench_conv(struct kernel_bench *b, const char *net, const struct conv2d_dims *s,
-                       int backward)
+static void bench_conv(struct kernel_bench *b, const struct conv_case *of)
 {
     static const struct {
         const char *name;
@@ -40,17 +40,17 @@ static void bench_conv(struct kernel_bench *b, const char *net, const struct con
     } part[] = {{"forward", run_forward},
                 {"backward_data", run_backward_data},
                 {"backward_weights", run_backward_weights}};
-    struct conv c = {b->dev, *s, .work = {.bytes = 0}};
+    struct conv c = {b->dev, conv_case_dims(of), .work = {.bytes = 0}};
+    const struct conv2d_dims *s = &c.dims;
     size_t n_inp = (size_t)s->n * (size_t)s->c * (size_t)(s->h * s->w),
            n_out = (size_t)s->n * (size_t)s->k * (size_t)(s->oh * s->ow),
            n_weight = (size_t)s->k * (size_t)(s->c * s->kh * s->kw);
     double flops = 2.0 * (double)n_out * s->c * s->kh * s->kw,
            bytes = 4.0 * (double)(n_inp + n_out + n_weight);
     int opened = 0;
-    for (int i = 0; i < (backward ? 3 : 1); i++) {
+    for (int i = 0; i < (of->trained ? 3 : 1); i++) {
         char name[96];
-        snprintf(name, sizeof(name), "%s %d->%d @%dx%d kernel %d stride %d batch %d %s", net, s->c,
-                 s->k, s->h, s->w, s->kh, s->sh, s->n, part[i].name);
+        conv_case_name(of, part[i].name, name, sizeof(name));
         if (!kernel_bench_wants(b, name))
             continue;
         if (!opened++) {
@@ -58,7 +58,7 @@ static void bench_conv(struct kernel_bench *b, const char *net, const struct con
             c.out = kernel_bench_floats(b, n_out);
             c.weight = kernel_bench_floats(b, n_weight);
             c.bias = kernel_bench_floats(b, (size_t)s->k);
-            c.work = kernel_bench_bytes(b, b->dev->kernels->conv2d_work(b->dev, s, backward));
+            c.work = kernel_bench_bytes(b, b->dev->kernels->conv2d_work(b->dev, s, of->trained));
         }
         kernel_bench_run(b, name, flops, bytes, part[i].run, &c);
     }
@@ -71,35 +71,12 @@ static void bench_conv(struct kernel_bench *b, const char *net, const struct con
     }
 }
 
-/* A square convolution that pads by half its kernel. */
-static struct conv2d_dims square(int n, int c, int size, int k, int kernel, int stride)
-{
-    int out = (size + 2 * (kernel / 2) - kernel) / stride + 1;
-    return (struct conv2d_dims){n,      c,      size,       size,       k,   kernel, kernel,
-                                stride, stride, kernel / 2, kernel / 2, out, out};
-}
-
 int main(int argc, char **argv)
 {
-    static const int vgg11[][3] = {{3, 32, 64},   {64, 16, 128}, {128, 8, 256}, {256, 8, 256},
-                                   {256, 4, 512}, {512, 4, 512}, {512, 2, 512}};
-    /* c, size, k, kernel, stride */
-    static const int yolov3[][5] = {
-        {3, 416, 32, 3, 1},    {32, 416, 64, 3, 2},  {64, 208, 32, 1, 1},  {32, 208, 64, 3, 1},
-        {128, 104, 64, 1, 1},  {64, 104, 128, 3, 1}, {256, 52, 128, 1, 1}, {128, 52, 256, 3, 1},
-        {256, 52, 512, 3, 2},  {512, 26, 256, 1, 1}, {256, 26, 512, 3, 1}, {1024, 13, 512, 1, 1},
-        {512, 13, 1024, 3, 1}, {1024, 13, 255, 1, 1}};
     struct kernel_bench b;
     kernel_bench_open(&b, argc, argv);
-    for (size_t i = 0; i < sizeof(vgg11) / sizeof(vgg11[0]); i++) {
-        struct conv2d_dims s = square(64, vgg11[i][0], vgg11[i][1], vgg11[i][2], 3, 1);
-        bench_conv(&b, "vgg11", &s, 1);
-    }
-    for (size_t i = 0; i < sizeof(yolov3) / sizeof(yolov3[0]); i++) {
-        const int *y = yolov3[i];
-        struct conv2d_dims s = square(1, y[0], y[1], y[2], y[3], y[4]);
-        bench_conv(&b, "yolov3", &s, 0);
-    }
+    for (int i = 0; i < CONV_CASES; i++)
+        bench_conv(&b, &conv_cases[i]);
     device_close(b.dev);
     return 0;
 }
