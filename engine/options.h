@@ -51,6 +51,7 @@ enum option {
     OPT_DEVICE,
     OPT_THREADS,
     OPT_ISA,
+    OPT_CONV_ALGO,
     OPT_UPSTREAM,
     OPT_LISTEN,
     OPT_TRANSPORT,

@@ -50,6 +50,11 @@ static void expect_no_gpu(const char *reason)
     assert_non_null(strstr(r.err, reason));
     assert_int_equal(strcspn(r.err, "\n") + 1, strlen(r.err)); /* one sentence */
 
+    run_train("--conv-algo cudnn");
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(r.err, "--conv-algo cudnn wants a GPU"));
+    assert_non_null(strstr(r.err, reason));
+
     cli_run(&r, "doctor");
     assert_int_equal(r.status, 0);
     snprintf(line, sizeof(line), "GPU              none: %s", reason);
@@ -85,6 +90,9 @@ static void two_gpus(void **state)
     run_train("--device cuda:1");
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "Using cuda:1 (emulated GPU 1,"));
+    run_train("--conv-algo cudnn");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "for processing, cuDNN for convolutions"));
     run_train("--threads 1");
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "--isa and --threads are the CPU's"));
