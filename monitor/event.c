@@ -225,7 +225,7 @@ size_t event_write(const struct event *e, char text[EVENT_MAX_BYTES])
 void event_clean(char *clean, size_t bytes, const char *text)
 {
     size_t n = 0;
-    for (; text[n] && n < bytes - 1; n++)
+    for (; n < bytes - 1 && text[n]; n++)
         clean[n] = plain(text[n]) && (n || text[n] != '.') ? text[n] : '_';
     clean[n] = '\0';
 }

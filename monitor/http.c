@@ -54,8 +54,9 @@ static MHD_Result send_answer(struct MHD_Connection *c, struct http_answer *a)
 {
     struct MHD_Response *r;
     if (a->fixed) {
-        r = MHD_create_response_from_buffer(a->fixed_bytes, (void *)(uintptr_t)a->fixed,
-                                            MHD_RESPMEM_PERSISTENT);
+        void *fixed; /* it is only read, though the library's interface does not say so */
+        memcpy(&fixed, &a->fixed, sizeof(fixed));
+        r = MHD_create_response_from_buffer(a->fixed_bytes, fixed, MHD_RESPMEM_PERSISTENT);
     } else {
         r = MHD_create_response_from_buffer(a->text.bytes, a->text.at, MHD_RESPMEM_MUST_FREE);
         if (!r)
@@ -123,7 +124,7 @@ static int listen_at(struct http *h, const char *host, int port)
     char service[16];
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *a;
+    struct addrinfo *a = NULL;
     snprintf(service, sizeof(service), "%d", port);
     int ret = getaddrinfo(host, service, &hints, &a), one = 1;
     if (ret)
@@ -138,7 +139,7 @@ static int listen_at(struct http *h, const char *host, int port)
     }
     h->local = is_local(a->ai_addr);
     freeaddrinfo(a);
-    struct sockaddr_in6 at; /* the port lies at the same place in both */
+    struct sockaddr_in6 at = {.sin6_port = 0}; /* the port lies at the same place in both */
     socklen_t bytes = sizeof(at);
     if (fd >= 0 && getsockname(fd, (struct sockaddr *)&at, &bytes) == 0)
         h->port = ntohs(at.sin6_port);

@@ -37,7 +37,7 @@ check_files() {
 
 check_tidy() {
     printf '%s\n' "${c_files[@]}" | xargs -P "$(nproc)" -n 3 sh -c 'clang-tidy-14 --quiet "$@" -- -I. \
-        -D_GNU_SOURCE -std=gnu11 -DHAVE_LIBURING -DISA=plain -DISA_plain -DSPARSE_VERSION=\"0\" \
+        -D_GNU_SOURCE -std=gnu11 -DHAVE_LIBURING -DHAVE_MICROHTTPD=1 -DISA=plain -DISA_plain -DSPARSE_VERSION=\"0\" \
         2>/dev/null' sh
 }
 
@@ -46,7 +46,7 @@ check_cppcheck() {
     cppcheck --quiet --std=c11 --language=c -j "$(nproc)" --inline-suppr --error-exitcode=1 -I. \
         --enable=warning,performance,portability --suppress=missingIncludeSystem \
         --suppress=varFuncNullUB --suppress=invalidFunctionArg \
-        -D_GNU_SOURCE -DHAVE_LIBURING -DISA=plain -DISA_plain -DSPARSE_VERSION='"0"' "${c_files[@]}"
+        -D_GNU_SOURCE -DHAVE_LIBURING -DHAVE_MICROHTTPD=1 -DISA=plain -DISA_plain -DSPARSE_VERSION='"0"' "${c_files[@]}"
 }
 
 # The names of files that `make format` would change.

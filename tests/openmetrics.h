@@ -127,9 +127,9 @@ static inline const char *om_sample(struct openmetrics *m, const char *line)
         return "too many series";
     memcpy(m->series[m->nseries], line, length);
     m->series[m->nseries++][length] = '\0';
-    char *end;
-    double v = *p == ' ' ? strtod(p + 1, &end) : 0;
-    if (*p != ' ' || isspace((unsigned char)p[1]) || end == p + 1 || *end)
+    char *end = NULL;
+    double v = *p == ' ' && !isspace((unsigned char)p[1]) ? strtod(p + 1, &end) : 0;
+    if (!end || end == p + 1 || *end)
         return "a value that is no number";
     return m->counter && !(v >= 0 && isfinite(v)) ? "a counter that does not count" : NULL;
 }

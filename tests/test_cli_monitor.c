@@ -148,7 +148,7 @@ static void name_of(char *prefix, size_t bytes, const char *format)
 static void test_alone(void **state)
 {
     char prefix[256];
-    unsigned long long samples, tasks;
+    unsigned long long samples = 0, tasks = 0;
     pid_t monitor = monitor_start("");
     cli_expect(&r, "train --model small --dataset shapes --batches 5 --epochs 2 --batch-size 9", 0,
                "");
@@ -183,7 +183,7 @@ static void test_alone(void **state)
 static void test_split_inference(void **state)
 {
     char words[256], prefix[256];
-    unsigned long long samples, tasks;
+    unsigned long long samples = 0, tasks = 0;
     double part[5];
     int port[2] = {port_free_a_moment_ago(), port_free_a_moment_ago()};
     pid_t monitor = monitor_start("");
@@ -236,7 +236,7 @@ static void test_split_inference(void **state)
 static void test_split(void **state)
 {
     char words[256], prefix[256];
-    unsigned long long samples, tasks;
+    unsigned long long samples = 0, tasks = 0;
     int port[2] = {port_free_a_moment_ago(), port_free_a_moment_ago()};
     pid_t monitor = monitor_start("");
     snprintf(words, sizeof(words), "train --model small --role final --quiet --listen 127.0.0.1:%d",
