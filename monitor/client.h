@@ -23,8 +23,8 @@ struct monitor_client_options {
     const char *data_dir;
     const char *prefix; /* any text: see event_clean */
     struct event_about about;
-    /* 0: a benchmark begins now. Else, in a worker, at its first task or monitor_begin, and a new one
-     * at each of these that comes so long or longer after the one before. */
+    /* 0: a benchmark begins now. Else, in a worker, at its first task or monitor_begin, and a new
+     * one at each of these that comes so long or longer after the one before. */
     double gap_seconds;
 };
 

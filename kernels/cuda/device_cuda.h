@@ -33,7 +33,7 @@ static inline struct device_cuda *cuda_of(struct device *d)
     return (struct device_cuda *)d;
 }
 
-/* What every thread that calls CUDA for this device must say first; cheap when it said so before. */
+/* What a thread that calls CUDA for this device must say first; cheap when it said so before. */
 static inline void cuda_use(const struct device_cuda *c)
 {
     cudaSetDevice(c->ordinal);
@@ -56,8 +56,8 @@ extern "C" {
 /* -ENOMEM or -EIO and a sentence: what `call` said. */
 int cuda_failed(cudaError_t error, const char *call);
 
-/* Adds the entries of copies.c (upload, download where the GPU has memory of its own, fences) and of
- * recordings.c to c->ops. */
+/* Adds the entries of copies.c (upload, download where the GPU has memory of its own, fences) and
+ * of recordings.c to c->ops. */
 int cuda_copies_open(struct device_cuda *c);
 void cuda_copies_close(struct device_cuda *c);
 void cuda_recordings_open(struct device_cuda *c);
