@@ -49,7 +49,7 @@ struct config {
     int device_number; /* of cuda */
     int threads;       /* 0: all cores */
     const char *isa;
-    bool cudnn; /* computes a GPU's convolutions */
+    bool cudnn;                      /* computes a GPU's convolutions */
     struct address upstream, listen; /* filled where the role has one */
     enum transport transport;
     uint64_t inferences;         /* 0: the test split once */

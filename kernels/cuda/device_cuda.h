@@ -23,8 +23,8 @@ struct device_cuda {
     int integrated;        /* GPU and CPU share their memory (Jetson) */
     int sm_count;
     void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
-    cudaError_t error;  /* the first error of anything queued, sticky; cudaSuccess */
-    const char *failed; /* the call that reported it */
+    cudaError_t error;   /* the first error of anything queued, sticky; cudaSuccess */
+    const char *failed;  /* the call that reported it */
     struct cudnn *cudnn; /* convolutions go through it; NULL: through our own kernels */
 };
 
