@@ -165,9 +165,12 @@ int stream_ready(struct stream *s)
     return ret == 0 ? 1 : ret == -ETIMEDOUT || ret == -EINTR ? 0 : ret;
 }
 
-size_t stream_bytes(const struct stream *s)
+size_t stream_host_bytes(const struct stream *s)
 {
-    size_t bytes = s->memory.bytes + s->shadow.bytes;
+    size_t bytes = s->memory.bytes;
+    if (s->node->dev->ops->upload)
+        return bytes;
+    bytes += s->shadow.bytes;
     for (int i = 0; i < s->nslot; i++)
         bytes += s->slot[i].pass ? pass_bytes(s->slot[i].pass) : 0;
     return bytes;

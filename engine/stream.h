@@ -148,7 +148,8 @@ void stream_answer_done(struct stream *s);
  * nothing to do: 0; prev's clean end: -ENODATA, with no request under way. */
 int stream_serve(struct stream *s, struct stream_served *served);
 
-size_t stream_bytes(const struct stream *s); /* memory that it owns */
+/* Memory that it owns, without that of a device which has its own. */
+size_t stream_host_bytes(const struct stream *s);
 
 /* Payload bytes that the CPU moved between memories in all steps: 0 with f32 on the wire. */
 uint64_t stream_copied_bytes(const struct stream *s);

@@ -117,7 +117,7 @@ static void session_accept(struct worker *w, struct session *x)
  * reserved, but not touched yet. */
 static int check_memory(const struct stream *s)
 {
-    size_t wants = stream_bytes(s), has = process_available_bytes();
+    size_t wants = stream_host_bytes(s), has = process_available_bytes();
     if (has == 0 || wants <= has)
         return 0;
     return err_set(ENOMEM,
