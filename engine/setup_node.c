@@ -117,7 +117,8 @@ int setup_bind(struct node *n, const struct config *c)
     if (ret < 0)
         return setup_not_words(ret);
     if (m->to > m->from)
-        setup_say(c, "%s %s model with %zu parameters using cpu for processing",
-                  infers ? "Running" : "Training", m->name, model_param_count(m, m->from, m->to));
+        setup_say(c, "%s %s model with %zu parameters using %s for processing",
+                  infers ? "Running" : "Training", m->name, model_param_count(m, m->from, m->to),
+                  n->dev->ops->name);
     return 0;
 }
