@@ -1,7 +1,7 @@
 /*
  * The GPU for tests: the emulated one in MODE=emu, a real one in a release build where there is
- * one. Memory for test arrays is pinned for it, so that the same array serves kernels of the GPU, the
- * reference's and the test itself.
+ * one. Memory for test arrays is pinned for it, so that the same array serves kernels of the GPU,
+ * the reference's and the test itself.
  */
 #ifndef TESTS_CHECK_CUDA_H
 #define TESTS_CHECK_CUDA_H
