@@ -51,9 +51,11 @@ check_cppcheck() {
 
 # The names of files that `make format` would change.
 check_format() {
-    printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 40 "$formatter" --dry-run --Werror 2>&1 |
-        sed -n 's/^\([^: ]*\):[0-9].*/\1: run make format/p' | sort -u | grep . && return 1
-    return 0
+    local changed
+    changed=$(printf '%s\n' "${sources[@]}" |
+        xargs -P "$(nproc)" -n 40 "$formatter" --dry-run --Werror 2>&1 |
+        sed -n 's/^\([^: ]*\):[0-9].*/\1: run make format/p' | sort -u)
+    [ -z "$changed" ] || { echo "$changed" && return 1; }
 }
 
 formatter=$(command -v clang-format-14 || echo clang-format)
