@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # usage: bench/peers.sh [MODEL...]       (make bench-peers)
 #
-# Training steps and inferences of the engine and of PyTorch in turn, ROUNDS (3) times, SECONDS_EACH (5) each, on
-# THREADS (all cores): JSON lines on stdout, then a table of medians. PyTorch runs at its best: OpenBLAS, sleeping
-# threads for training, both kinds of waiting for inference (the better one counts), no page given back to the
-# kernel. PYTHON names another interpreter.
+# Training steps and inferences of the engine and of PyTorch in turn, and for the detectors of Debian's darknet too,
+# ROUNDS (3) times, SECONDS_EACH (5) each, on THREADS (all cores; darknet has one): JSON lines on stdout, then a table
+# of medians. PyTorch runs at its best: OpenBLAS, sleeping threads for training, both kinds of waiting for inference
+# and for detectors each of three ways to run them (the best one counts), no page given back to the kernel. PYTHON
+# names another interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-/usr/bin/python3}
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-5} threads=${THREADS:-$(nproc)}
-lines=$(mktemp)
-trap 'rm -f "$lines"' EXIT
-make --no-print-directory -s build/release/bench/bench_train >&2
+folder=$(mktemp -d)
+lines=$folder/lines
+trap 'rm -rf "$folder"' EXIT
+make --no-print-directory -s build build/release/bench/bench_train >&2
 
 engine() { build/release/bench/bench_train --threads "$threads" --seconds "$seconds" "$@"; }
 
@@ -23,12 +25,34 @@ rival() { # POLICY ARGUMENT...
         "$python" bench/peers_torch.py --threads "$threads" --seconds "$seconds" "$@"
 }
 
+# darknet's .cfg at 416 x 416 and weights of our making; nothing where the package is missing.
+darknets() { # MODEL
+    local cfg=/usr/share/darknet/cfg/$1.cfg lib=/usr/lib/darknet
+    [ -e "$cfg" ] && [ -e $lib/include/darknet.h ] || return 0
+    if [ ! -e "$folder/$1.weights" ]; then
+        "${CC:-cc}" -O2 -I$lib/include -o "$folder/peers_darknet" bench/peers_darknet.c -L$lib -ldarknet \
+            -Wl,-rpath,$lib -lm
+        sed -E 's/^(width|height)=.*/\1=416/' "$cfg" >"$folder/$1.cfg"
+        build/sparse-engine init --model "$1" --seed 1 --save "$folder/$1.safetensors" >&2
+        build/sparse-engine convert "$folder/$1.safetensors" "$folder/$1.weights" --model "$1" >&2
+    fi
+    "$folder/peers_darknet" "$1" "$folder/$1.cfg" "$folder/$1.weights" "$seconds" 2>/dev/null
+}
+
 for work in "vgg11 64" "small 64" "small 1" "vgg11 1 --infer" "vgg11 64 --infer" "small 1 --infer" \
-    "small 64 --infer"; do
+    "small 64 --infer" "yolov3-tiny 1 --infer" "yolov3 1 --infer"; do
     read -r model batch infer <<<"$work"
     [ $# = 0 ] || [[ " $* " == *" $model "* ]] || continue
     for _ in $(seq "$rounds"); do
         engine --model "$model" --batch "$batch" ${infer:+"$infer"}
+        if [[ $model = yolo* ]]; then
+            for mode in eager channels_last frozen; do
+                rival passive --model "$model" --batch "$batch" "$infer" --mode $mode
+                rival active --model "$model" --batch "$batch" "$infer" --mode $mode
+            done
+            darknets "$model"
+            continue
+        fi
         rival passive --model "$model" --batch "$batch" ${infer:+"$infer"}
         [ -z "$infer" ] || rival active --model "$model" --batch "$batch" "$infer"
     done
