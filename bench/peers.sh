@@ -27,16 +27,14 @@ rival() { # POLICY ARGUMENT...
 
 # darknet's .cfg at 416 x 416 and weights of our making; nothing where the package is missing.
 darknets() { # MODEL
-    local cfg=/usr/share/darknet/cfg/$1.cfg lib=/usr/lib/darknet
-    [ -e "$cfg" ] && [ -e $lib/include/darknet.h ] || return 0
+    local cfg=/usr/share/darknet/cfg/$1.cfg
+    [ -e "$cfg" ] && [ -e /usr/lib/darknet/libdarknet.so ] || return 0
     if [ ! -e "$folder/$1.weights" ]; then
-        "${CC:-cc}" -O2 -I$lib/include -o "$folder/peers_darknet" bench/peers_darknet.c -L$lib -ldarknet \
-            -Wl,-rpath,$lib -lm
         sed -E 's/^(width|height)=.*/\1=416/' "$cfg" >"$folder/$1.cfg"
         build/sparse-engine init --model "$1" --seed 1 --save "$folder/$1.safetensors" >&2
         build/sparse-engine convert "$folder/$1.safetensors" "$folder/$1.weights" --model "$1" >&2
     fi
-    "$folder/peers_darknet" "$1" "$folder/$1.cfg" "$folder/$1.weights" "$seconds" 2>/dev/null
+    "$python" bench/peers_darknet.py "$1" "$folder/$1.cfg" "$folder/$1.weights" "$seconds" 2>/dev/null
 }
 
 for work in "vgg11 64" "small 64" "small 1" "vgg11 1 --infer" "vgg11 64 --infer" "small 1 --infer" \
