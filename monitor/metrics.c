@@ -176,9 +176,19 @@ static void run_labels(struct text *t, const struct family *f, const struct boar
              r->about.model);
 }
 
+/* A worker that was idle goes on under the id of the run that ended: the later one is told of. */
+static bool is_followed(const struct board *b, const struct board_run *r)
+{
+    for (const struct board_run *q = b->run; q < b->run + BOARD_RUNS; q++)
+        if (q->used && q != r && !strcmp(q->id, r->id) &&
+            (q->start > r->start || (q->start == r->start && q > r)))
+            return true;
+    return false;
+}
+
 static bool is_told(const struct board *b, const struct board_run *r)
 {
-    return r->used && (r->live || b->time - r->end < ENDED_SECONDS);
+    return r->used && (r->live || b->time - r->end < ENDED_SECONDS) && !is_followed(b, r);
 }
 
 /* No loss is told of a run that has none; one that is not finite is. */

@@ -42,7 +42,10 @@ static void check(struct http_answer *a)
             CHECK(o);
             json_decref(o);
         } else if (a->type == metrics_open_type && a->text.bytes < 60000) {
-            CHECK(!openmetrics_wrong(&m, a->text.at));
+            const char *wrong = openmetrics_wrong(&m, a->text.at);
+            if (wrong)
+                fprintf(stderr, "%s\n", wrong);
+            CHECK(!wrong);
         }
     }
     free(a->text.at);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "monitor/board.h"
 #include "monitor/client.h"
+#include "monitor/metrics.h"
 #include "monitor/page.h"
 #include "tests/monitor_talk.h"
 #include "tests/openmetrics.h"
@@ -387,12 +388,37 @@ static void test_long_runs(void **state)
     board_free(b);
 }
 
+/* A worker that was idle for long goes on under its id: no series may be told twice. */
+static void test_a_run_that_goes_on(void **state)
+{
+    static struct openmetrics m;
+    struct board *b = board_new(false, 2, NULL);
+    struct event e = {.kind = EVENT_START, .id = "x", .prefix = "p"};
+    assert_non_null(b);
+    int first = board_begin(b, &e, 0, 0);
+    board_end(b, first, 10, &(struct board_totals){.samples = 7});
+    int second = board_begin(b, &e, 50, 50);
+    board_run(b, second, 60, &(struct board_totals){.samples = 3});
+    struct text t = {0};
+    metrics_write(&t, b, METRICS_OPEN);
+    const char *wrong = openmetrics_wrong(&m, t.at);
+    if (wrong)
+        fail_msg("%s", wrong);
+    assert_true(value_of(t.at, "sparse_run_samples_total{run=\"x\"") == 3);
+    free(t.at);
+    board_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metrics),      cmocka_unit_test(test_grammar_is_strict),
-        cmocka_unit_test(test_json),         cmocka_unit_test(test_page_and_refusals),
-        cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_long_runs),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_grammar_is_strict),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_page_and_refusals),
+        cmocka_unit_test(test_slow_clients),
+        cmocka_unit_test(test_long_runs),
+        cmocka_unit_test(test_a_run_that_goes_on),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
