@@ -121,9 +121,10 @@ const char *step_shares(char text[STEP_SHARES_BYTES], const uint64_t part_ns[STE
     int n = 0;
     for (int i = 0; i < STEP_PART_COUNT; i++)
         all += (double)part_ns[i];
+    text[0] = '\0';
     for (int i = 0; i < STEP_PART_COUNT; i++)
-        n += snprintf(text + n, STEP_SHARES_BYTES - (size_t)n, "%s%s %.1f %%", i ? ", " : "",
-                      event_part_name((enum event_part)i),
-                      all > 0 ? 100 * (double)part_ns[i] / all : 0);
+        if (part_ns[i])
+            n += snprintf(text + n, STEP_SHARES_BYTES - (size_t)n, "%s%s %.1f %%", n ? ", " : "",
+                          event_part_name((enum event_part)i), 100 * (double)part_ns[i] / all);
     return text;
 }

@@ -35,7 +35,8 @@ void step_times_note(struct step_times *t, uint32_t step, const uint64_t part_ns
 /* What is noted from now on goes into a file of another prefix; the same again: nothing happens. */
 void step_times_rename(struct step_times *t, const char *prefix);
 
-/* These sums as "queue 1.0 %, forward 30.2 %, backward 60.1 %, send 0.1 %, wait 8.6 %". */
+/* These sums as "queue 1.0 %, forward 30.2 %, backward 60.1 %, send 0.1 %, wait 8.6 %"; parts that
+ * took no time are left out. */
 enum { STEP_SHARES_BYTES = 128 };
 const char *step_shares(char text[STEP_SHARES_BYTES], const uint64_t part_ns[STEP_PART_COUNT]);
 

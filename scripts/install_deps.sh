@@ -42,6 +42,8 @@ check_build() {
 
 check_run() {
     check_build
+    have_command curl || need curl "data sets and weights as they are published"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates "to know who publishes them"
     [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ] ||
         optional+=(dataset-fashion-mnist)
 }
