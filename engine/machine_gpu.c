@@ -8,15 +8,16 @@
 /* cuDNN is no part of the program: it is loaded where it is. 8.9.7 is 8907, 9.19.0 is 91900. */
 static void read_cudnn(char *text, size_t bytes)
 {
-    void *lib = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
-    if (!lib)
-        lib = dlopen("libcudnn.so.8", RTLD_NOW | RTLD_LOCAL);
+    const char *name = device_cuda_cudnn();
+    void *lib = name ? dlopen(name, RTLD_NOW | RTLD_LOCAL) : NULL;
     size_t (*version_of)(void) = lib ? (size_t(*)(void))dlsym(lib, "cudnnGetVersion") : NULL;
     size_t v = version_of ? version_of() : 0;
-    if (!lib)
-        snprintf(text, bytes, "none: neither libcudnn.so.9 nor libcudnn.so.8 was found");
+    if (!name)
+        snprintf(text, bytes, "none: this program was built without it");
+    else if (!lib)
+        snprintf(text, bytes, "none: %s was not found", name);
     else if (!v)
-        snprintf(text, bytes, "none: libcudnn does not tell its version");
+        snprintf(text, bytes, "none: %s does not tell its version", name);
     else if (v >= 90000)
         snprintf(text, bytes, "%zu.%zu.%zu", v / 10000, v % 10000 / 100, v % 100);
     else

@@ -111,6 +111,9 @@ void device_cuda_versions(int *driver, int *runtime);
 /* From now on this GPU's convolutions go through cuDNN. -ENOTSUP and a sentence without it. */
 int device_cuda_use_cudnn(struct device *d);
 
+/* The library's file name: of the cuDNN whose header this program was built with; NULL: of none. */
+const char *device_cuda_cudnn(void);
+
 static inline int device_sync(struct device *d)
 {
     return d->ops->sync(d);

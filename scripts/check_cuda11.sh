@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# usage: check_cuda11.sh
+# usage: [CUDNN_INCLUDE=DIR] check_cuda11.sh
 #
 # Compiles kernels/cuda for a Jetson AGX Xavier (sm_72), and sm_87, with CUDA 11.8, warnings as
 # errors. The toolkit is Debian's, of the component non-free, unpacked under build/cuda11 and not
-# installed: 900 MB to fetch at the first run. Exit 77 where it cannot be had.
+# installed: 900 MB to fetch at the first run. Exit 77 where it cannot be had. CUDNN_INCLUDE: headers of
+# cuDNN 8, as of the wheel nvidia-cudnn-cu11; without them the calls of cuDNN are left out.
 # shellcheck disable=SC1091,SC2016 # /etc/os-release; apt's own $(SITE)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -63,7 +64,7 @@ export nvcc root machine
 printf '%s\n' kernels/cuda/*.cu | xargs -P "$(nproc)" -I{} bash -c 'set -e; check {}'
 for source in kernels/cuda/*.c; do
     [ "$source" = kernels/cuda/no_cuda.c ] && continue
-    cc -std=gnu11 -D_GNU_SOURCE -I. -I"$root/tree/usr/include" -Wall -Wextra -Werror \
+    cc -std=gnu11 -D_GNU_SOURCE -I. ${CUDNN_INCLUDE:+"-I$CUDNN_INCLUDE"} -I"$root/tree/usr/include" -Wall -Wextra -Werror \
         -Wno-unused-parameter -c -o "$root/out/$(basename "$source" .c).c.o" "$source"
 done
-echo "CUDA 11 compiles kernels/cuda for sm_72 and sm_87"
+echo "CUDA 11 compiles kernels/cuda for sm_72 and sm_87${CUDNN_INCLUDE:+, with cuDNN 8}"

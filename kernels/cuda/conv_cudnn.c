@@ -272,6 +272,11 @@ void conv_cudnn_backward_weights(struct device *d, float *dweight, const float *
 #define CUDNN_LIBRARY "libcudnn.so." CUDNN_WORD(CUDNN_MAJOR)
 #endif
 
+const char *device_cuda_cudnn(void)
+{
+    return CUDNN_LIBRARY;
+}
+
 static int load(struct cudnn *c)
 {
     c->library = dlopen(CUDNN_LIBRARY, RTLD_NOW | RTLD_LOCAL);
@@ -334,6 +339,11 @@ void conv_cudnn_close(struct device *d)
 }
 
 #else
+
+const char *device_cuda_cudnn(void)
+{
+    return NULL;
+}
 
 int device_cuda_use_cudnn(struct device *d)
 {

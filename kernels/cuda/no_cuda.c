@@ -29,6 +29,11 @@ int device_cuda_use_cudnn(struct device *d)
     return device_cuda_count(&count);
 }
 
+const char *device_cuda_cudnn(void)
+{
+    return NULL;
+}
+
 void device_cuda_versions(int *driver, int *runtime)
 {
     *driver = *runtime = 0;
