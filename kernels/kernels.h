@@ -10,7 +10,7 @@
  *    dweight = the weight itself and scale = -lr that is plain SGD with no gradient in memory.
  *  - `act` is applied last, as the activation layer would: fused or not, the bits are the same.
  *  - `work` is scratch of the bytes that the matching *_work entry returns, dead after the call,
- *    64-byte aligned.
+ *    64-byte aligned. Those of layers' operations are enough for fewer samples too.
  *  - deterministic: an element's bits do not depend on the number of threads.
  *
  * A NULL entry is "this backend lacks it": refused by name when a model is planned, never

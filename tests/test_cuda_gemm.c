@@ -157,6 +157,27 @@ static void convolutions_in_each_tile(void **state)
     device_close(ref);
 }
 
+/* A short batch's products may be split where a whole batch's are not. */
+static void work_is_enough_for_fewer_samples(void **state)
+{
+    struct device *d = gpu_of(8);
+    struct conv2d_dims whole = {64, 128, 4, 4, 256, 3, 3, 1, 1, 1, 1, 4, 4}, some = whole;
+    size_t work = d->kernels->conv2d_work(d, &whole, 1);
+    size_t linear = d->kernels->linear_work(d, 64, 1024, 256), once = 0;
+    for (some.n = 1; some.n < whole.n; some.n++) {
+        struct gemm_plan forward = gemm_plan_of(d, some.k, some.n * 16, some.c * 9);
+        struct gemm_plan data = gemm_plan_of(d, some.c, some.n * 16, some.k * 9);
+        struct gemm_plan weights = gemm_plan_of(d, some.k, some.c * 9, some.n * 16);
+        if (forward.bytes > work || data.bytes > work || weights.bytes > work)
+            fail_msg("%d samples want more than %zu bytes", some.n, work);
+        size_t bytes = d->kernels->gemm_work(d, some.n, 256, 1024);
+        if (bytes > linear)
+            fail_msg("%d rows want %zu bytes, not %zu", some.n, bytes, linear);
+        once |= forward.bytes;
+    }
+    assert_true(once > 0);
+}
+
 /* This program holds no cuDNN: a sentence, and convolutions as before. */
 static void a_gpu_without_cudnn_says_so(void **state)
 {
@@ -178,6 +199,7 @@ int main(void)
         cmocka_unit_test(each_tile_is_the_reference),
         cmocka_unit_test(any_order_gives_the_same_bits),
         cmocka_unit_test(convolutions_in_each_tile),
+        cmocka_unit_test(work_is_enough_for_fewer_samples),
         cmocka_unit_test(a_gpu_without_cudnn_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

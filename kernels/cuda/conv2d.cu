@@ -112,11 +112,27 @@ void conv_forward(struct device *d, float *out, const float *inp, const float *w
         CUDA(act_forward)(d, out, out, (size_t)to.m * (size_t)to.n, act);
 }
 
+/* The most that `bytes` says of up to s->n samples: fewer may be worth a split, which wants more. */
+static size_t most_of(struct device *d, const struct conv2d_dims *s,
+                      size_t (*bytes)(struct device *, const struct conv2d_dims *))
+{
+    struct conv2d_dims some = *s;
+    size_t most = 0;
+    for (some.n = 1; some.n <= s->n; some.n++)
+        most = gemm_max(most, bytes(d, &some));
+    return most;
+}
+
+static size_t forward_bytes(struct device *d, const struct conv2d_dims *s)
+{
+    return gemm_plan_of(d, s->k, pixels_of(s), s->c * s->kh * s->kw).bytes;
+}
+
 size_t conv_forward_work(struct device *d, const struct conv2d_dims *s)
 {
     if (cuda_of(d)->cudnn)
         return conv_cudnn_forward_work(d, s);
-    return gemm_plan_of(d, s->k, pixels_of(s), s->c * s->kh * s->kw).bytes;
+    return most_of(d, s, forward_bytes);
 }
 
 /* Every step-th row of an axis of the input, from `first` on, and what of the kernel reaches it. */
@@ -216,10 +232,8 @@ void conv_backward_data(struct device *d, float *to, const float *dout, const fl
         CUDA(act_forward)(d, to, to, (size_t)s->n * (size_t)s->c * (size_t)(s->h * s->w), left);
 }
 
-size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
+static size_t backward_data_bytes(struct device *d, const struct conv2d_dims *s)
 {
-    if (cuda_of(d)->cudnn)
-        return conv_cudnn_backward_data_work(d, s);
     size_t bytes = 0;
     for (int i = 0; i < s->sh && i < s->h; i++)
         for (int j = 0; j < s->sw && j < s->w; j++) {
@@ -229,6 +243,13 @@ size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
                 bytes, gemm_plan_of(d, s->c, s->n * y.size * x.size, s->k * y.taps * x.taps).bytes);
         }
     return bytes;
+}
+
+size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
+{
+    if (cuda_of(d)->cudnn)
+        return conv_cudnn_backward_data_work(d, s);
+    return most_of(d, s, backward_data_bytes);
 }
 
 void conv_backward_weights(struct device *d, float *dweight, const float *dout, const float *inp,
@@ -257,11 +278,16 @@ void conv_backward_weights(struct device *d, float *dweight, const float *dout, 
     gemm_run(d, a, b, &out, a.depth, work);
 }
 
+static size_t backward_weights_bytes(struct device *d, const struct conv2d_dims *s)
+{
+    return gemm_plan_of(d, s->k, s->c * s->kh * s->kw, pixels_of(s)).bytes;
+}
+
 size_t conv_backward_weights_work(struct device *d, const struct conv2d_dims *s)
 {
     if (cuda_of(d)->cudnn)
         return conv_cudnn_backward_weights_work(d, s);
-    return gemm_plan_of(d, s->k, s->c * s->kh * s->kw, pixels_of(s)).bytes;
+    return most_of(d, s, backward_weights_bytes);
 }
 
 void CUDA(conv2d_forward)(struct device *d, float *out, const float *inp, const float *weight,

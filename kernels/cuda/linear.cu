@@ -33,8 +33,13 @@ void CUDA(linear_backward_weights)(struct device *d, float *dweight, float *dbia
     CUDA(gemm)(d, 1, 0, k, c, n, scale, dout, k, inp, c, dweight, c, 1, work);
 }
 
+/* Of up to n samples: fewer may be worth a split, which wants more. */
 size_t CUDA(linear_work)(struct device *d, int n, int c, int k)
 {
-    return gemm_max(CUDA(gemm_work)(d, n, k, c),
-                    gemm_max(CUDA(gemm_work)(d, n, c, k), CUDA(gemm_work)(d, k, c, n)));
+    size_t bytes = 0;
+    for (int i = 1; i <= n; i++)
+        bytes = gemm_max(
+            bytes, gemm_max(CUDA(gemm_work)(d, i, k, c),
+                            gemm_max(CUDA(gemm_work)(d, i, c, k), CUDA(gemm_work)(d, k, c, i))));
+    return bytes;
 }
