@@ -61,10 +61,11 @@ static void print_gpu(const struct machine_gpu *g)
     char a[32], version[2][16];
     for (int i = 0; i < g->count; i++) {
         const struct gpu_info *gpu = &g->gpu[i];
-        printf("GPU %-12d %s, compute capability %d.%d, %d multiprocessors, %s, %s%s\n", i,
+        printf("GPU %-12d %s, compute capability %d.%d, %d multiprocessors, %s, %s; %s\n", i,
                gpu->name, gpu->major, gpu->minor, gpu->sm_count, megabytes(a, gpu->bytes),
                gpu->integrated ? "the CPU's memory" : "memory of its own",
-               gpu->pins ? "" : "; cannot pin memory in place");
+               gpu->pins ? "pins host memory in place"
+                         : "pinned memory is the driver's own (cudaHostAlloc)");
     }
     if (*g->why)
         printf("GPU              none: %s\n", g->why);

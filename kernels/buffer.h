@@ -1,8 +1,9 @@
 /*
  * A run of bytes with one owner. Tensors lie in it and are never freed themselves. PLACE_PINNED is
  * anonymous mmap, 2 MiB aligned, plus ops->pin, so that a GPU and an io_uring can hold the same
- * pages. On the CPU device all places are such host memory (huge pages where the kernel gives
- * them).
+ * pages; where they cannot be pinned, ops->pinned_alloc, pages that a GPU and plain sends and
+ * receives share. On the CPU device all places are such host memory (huge pages where the kernel
+ * gives them).
  */
 #ifndef KERNELS_BUFFER_H
 #define KERNELS_BUFFER_H
@@ -16,6 +17,7 @@ extern "C" {
 struct buffer {
     struct device *dev;
     enum place place;
+    int drivers; /* its pages are of ops->pinned_alloc */
     void *base;
     size_t bytes;
 };

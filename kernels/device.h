@@ -35,6 +35,9 @@ struct device_ops {
     void (*free)(struct device *d, void *p, size_t bytes);
     int (*pin)(struct device *d, void *p, size_t bytes);    /* (optional) lock host pages for DMA */
     void (*unpin)(struct device *d, void *p, size_t bytes); /* (optional) */
+    /* where pin fails: zeroed memory that the driver pins, at a page's start. (both or none) */
+    int (*pinned_alloc)(struct device *d, void **p, size_t bytes);
+    void (*pinned_free)(struct device *d, void *p, size_t bytes);
     void (*copy)(struct device *d, void *dst, const void *src, size_t bytes); /* (queued) */
     void (*signal)(struct device *d, int eventfd); /* (queued) add 1 when all before it is done */
     int (*sync)(struct device *d);                 /* waits; the first error of anything queued */
@@ -96,7 +99,8 @@ const char *const *device_cpu_isas(void);
 int device_cuda_open(struct device **out, int ordinal);
 int device_cuda_count(int *count); /* 0, or -ENODEV, the same sentence, and a count of 0 */
 
-/* What it is. integrated: its memory is the CPU's; pins: host memory can be pinned in place. */
+/* What it is. integrated: its memory is the CPU's; pins: host memory can be pinned in place, which
+ * is tried with a page; else the driver gives pinned memory of its own. */
 struct gpu_info {
     char name[256];
     int major, minor, sm_count, integrated, pins;

@@ -152,6 +152,51 @@ static void pin_and_unpin(void **state)
     assert_string_equal(err_text(), "slots: may not lock 100 bytes");
     assert_null(b.base);
     buffer_close(&b);
+    pin_fails = 0;
+}
+
+/* A device whose driver pins pages of its own where it cannot lock ours. */
+static char drivers_page[100];
+static int drivers;
+
+static int fake_pinned_alloc(struct device *d, void **p, size_t bytes)
+{
+    if (bytes > sizeof(drivers_page))
+        return err_set(ENOMEM, "the driver has no %zu bytes", bytes);
+    drivers++;
+    *p = drivers_page;
+    return 0;
+}
+
+static void fake_pinned_free(struct device *d, void *p, size_t bytes)
+{
+    assert_ptr_equal(p, drivers_page);
+    assert_int_equal(bytes, sizeof(drivers_page));
+    drivers--;
+}
+
+static void pages_of_the_driver(void **state)
+{
+    static const struct device_ops ops = {.name = "fake",
+                                          .pin = fake_pin,
+                                          .unpin = fake_unpin,
+                                          .pinned_alloc = fake_pinned_alloc,
+                                          .pinned_free = fake_pinned_free};
+    struct device fake = {.ops = &ops};
+    struct buffer b;
+    assert_int_equal(buffer_open(&b, &fake, PLACE_PINNED, 100, "slots"), 0);
+    assert_true(pinned == 1 && drivers == 0); /* where pages can be locked, they are */
+    buffer_close(&b);
+    pin_fails = 1;
+    assert_int_equal(buffer_open(&b, &fake, PLACE_PINNED, 100, "slots"), 0);
+    assert_true(b.base == drivers_page && pinned == 0 && drivers == 1);
+    buffer_close(&b);
+    assert_true(pinned == 0 && drivers == 0);
+    buffer_close(&b);
+    assert_int_equal(buffer_open(&b, &fake, PLACE_PINNED, 200, "slots"), -ENOMEM);
+    assert_string_equal(err_text(), "slots: the driver has no 200 bytes");
+    buffer_close(&b);
+    pin_fails = 0;
 }
 
 int main(void)
@@ -159,7 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zeroed_and_aligned),       cmocka_unit_test(nothing_is_allowed),
         cmocka_unit_test(too_much_is_refused),      cmocka_unit_test(pin_and_unpin),
-        cmocka_unit_test(pinned_pages_do_not_fork),
+        cmocka_unit_test(pinned_pages_do_not_fork), cmocka_unit_test(pages_of_the_driver),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -102,6 +102,7 @@ static void two_gpus(void **state)
 
     cli_run(&r, "doctor");
     assert_non_null(strstr(r.out, "GPU 1            emulated GPU 1, compute capability 7.2"));
+    assert_non_null(strstr(r.out, "the CPU's memory; pins host memory in place\n"));
     cli_run(&r, "doctor --json");
     json_t *all = json_loads(r.out, 0, NULL), *gpu = json_object_get(all, "gpu");
     json_t *second = json_array_get(json_object_get(gpu, "devices"), 1);
@@ -110,6 +111,37 @@ static void two_gpus(void **state)
     assert_true(json_is_true(json_object_get(second, "integrated")));
     assert_string_equal(json_string_value(json_object_get(gpu, "cuda_driver")), "12.0");
     json_decref(all);
+}
+
+/* Which pinned memory it is: doctor says so, a run in a line of its log. */
+static void pinned_memory(void **state)
+{
+    static const struct {
+        const char *setting, *why;
+    } cases[] = {
+        {"no-register", "GPU 0 does not pin memory in place"},
+        {"fail-register", "cudaHostRegister: out of memory (CUDA error 2)"},
+        {"elsewhere", "GPU 0 sees pinned memory at other addresses than the CPU"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        set(cases[i].setting);
+        run_train("");
+        assert_int_equal(r.status, 0);
+        const char *said = strstr(r.err, "Pinned memory is the driver's own");
+        assert_non_null(said);
+        assert_non_null(strstr(said, cases[i].why));
+        assert_null(strstr(said + 1, "Pinned memory")); /* once */
+        cli_run(&r, "doctor");
+        assert_non_null(strstr(r.out, "; pinned memory is the driver's own (cudaHostAlloc)\n"));
+        cli_run(&r, "doctor --json");
+        json_t *all = json_loads(r.out, 0, NULL), *gpu = json_object_get(all, "gpu");
+        json_t *first = json_array_get(json_object_get(gpu, "devices"), 0);
+        assert_true(json_is_false(json_object_get(first, "pins_in_place")));
+        json_decref(all);
+    }
+    set("");
+    run_train("");
+    assert_null(strstr(r.err, "Pinned memory"));
 }
 
 /* A GPU's error ends the run with a sentence that names the call. */
@@ -176,6 +208,7 @@ int main(void)
         cmocka_unit_test(no_gpu),
 #ifdef EMULATED
         cmocka_unit_test(two_gpus),
+        cmocka_unit_test(pinned_memory),
         cmocka_unit_test(failing_gpu),
 #else
         cmocka_unit_test(other_drivers),

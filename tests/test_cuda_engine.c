@@ -229,6 +229,8 @@ static void test_one_micro_batch(void **state)
         {"again", "streams=rand", "", NET_AUTO, 0, {0}},
         {"no graphs", "streams=rand", "0", NET_AUTO, 0, {0}},
         {"integrated", "integrated", "", NET_AUTO, 0, {0}},
+        {"the driver's pages, cut at 6", "no-register", "", NET_AUTO, 1, {6}},
+        {"the driver's pages, integrated", "integrated,fail-register", "", NET_POLL, 1, {9}},
         {"source and worker", "streams=rand,seed=2", "", NET_AUTO, 1, {0}},
         {"cut at 3", "streams=eager", "", NET_POLL, 1, {3}},
         {"cut at 6 and 10", "streams=lazy", "", NET_AUTO, 2, {6, 10}},

@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 
 extern const struct kernels kernels_cuda;
 
@@ -70,10 +72,8 @@ static void cuda_free(struct device *d, void *p, size_t bytes)
 
 /* Mapped, so that kernels may read and write the pages where they are; portable, so that another
  * device of this process may too. */
-static int cuda_pin(struct device *d, void *p, size_t bytes)
+int cuda_register(int ordinal, void *p, size_t bytes)
 {
-    struct device_cuda *c = cuda_of(d);
-    cuda_use(c);
     cudaError_t error =
         cudaHostRegister(p, bytes, cudaHostRegisterPortable | cudaHostRegisterMapped);
     if (error != cudaSuccess) {
@@ -88,7 +88,22 @@ static int cuda_pin(struct device *d, void *p, size_t bytes)
     return error != cudaSuccess
                ? cuda_failed(error, "cudaHostGetDevicePointer")
                : err_set(ENOTSUP, "GPU %d sees pinned memory at other addresses than the CPU",
-                         c->ordinal);
+                         ordinal);
+}
+
+static int cuda_pin(struct device *d, void *p, size_t bytes)
+{
+    struct device_cuda *c = cuda_of(d);
+    cuda_use(c);
+    if (!c->pins)
+        return err_set(ENOTSUP, "GPU %d does not pin memory in place", c->ordinal);
+    int ret = cuda_register(c->ordinal, p, bytes);
+    if (ret == 0)
+        return 0;
+    log_info("cuda", "Pinned memory is the driver's own from now on (cudaHostAlloc): %s",
+             err_text());
+    c->pins = 0;
+    return ret;
 }
 
 static void cuda_unpin(struct device *d, void *p, size_t bytes)
@@ -97,6 +112,36 @@ static void cuda_unpin(struct device *d, void *p, size_t bytes)
     cuda_use(c);
     cuda_wait(c);
     cuda_note(d, cudaHostUnregister(p), "cudaHostUnregister");
+}
+
+/* At a page's start, as host_memory_map's: the driver packs small ones. What it gave stands in
+ * front. Under unified addressing kernels see it where the CPU does. */
+static int cuda_pinned_alloc(struct device *d, void **p, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *given = NULL;
+    *p = NULL;
+    cuda_use(cuda_of(d));
+    cudaError_t error = cudaHostAlloc(&given, page + sizeof(given) + bytes,
+                                      cudaHostAllocPortable | cudaHostAllocMapped);
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        return cuda_failed(error, "cudaHostAlloc");
+    }
+    char *start = (char *)(((uintptr_t)given + sizeof(given) + page - 1) / page * page);
+    memcpy(start - sizeof(given), &given, sizeof(given));
+    *p = memset(start, 0, bytes);
+    return 0;
+}
+
+static void cuda_pinned_free(struct device *d, void *p, size_t bytes)
+{
+    struct device_cuda *c = cuda_of(d);
+    void *given;
+    memcpy(&given, (char *)p - sizeof(given), sizeof(given));
+    cuda_use(c);
+    cuda_wait(c);
+    cuda_note(d, cudaFreeHost(given), "cudaFreeHost");
 }
 
 static void cuda_copy(struct device *d, void *dst, const void *src, size_t bytes)
@@ -135,6 +180,8 @@ static const struct device_ops cuda_ops = {
     .free = cuda_free,
     .pin = cuda_pin,
     .unpin = cuda_unpin,
+    .pinned_alloc = cuda_pinned_alloc,
+    .pinned_free = cuda_pinned_free,
     .copy = cuda_copy,
     .signal = cuda_signal,
     .sync = cuda_sync,
@@ -193,6 +240,8 @@ int device_cuda_open(struct device **out, int ordinal)
     }
     if (error == cudaSuccess)
         error = cudaDeviceGetAttribute(&c->sm_count, cudaDevAttrMultiProcessorCount, ordinal);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&c->pins, cudaDevAttrHostRegisterSupported, ordinal);
     if (error == cudaSuccess) {
         call = "cudaStreamCreateWithFlags";
         error = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
@@ -207,6 +256,11 @@ int device_cuda_open(struct device **out, int ordinal)
         return ret;
     }
     cuda_recordings_open(c);
+    if (!c->pins)
+        log_info("cuda",
+                 "Pinned memory is the driver's own (cudaHostAlloc): GPU %d does not pin "
+                 "memory in place",
+                 ordinal);
     *out = &c->dev;
     return 0;
 }

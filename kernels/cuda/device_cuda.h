@@ -21,6 +21,7 @@ struct device_cuda {
     cudaStream_t up, down; /* copies beside it, on a GPU with memory of its own */
     cudaEvent_t mark;      /* makes one stream wait for another; used at once */
     int integrated;        /* GPU and CPU share their memory (Jetson) */
+    int pins;              /* pages can be pinned in place; 0 as soon as one could not */
     int sm_count;
     void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
     cudaError_t error;   /* the first error of anything queued, sticky; cudaSuccess */
@@ -55,6 +56,9 @@ extern "C" {
 
 /* -ENOMEM or -EIO and a sentence: what `call` said. */
 int cuda_failed(cudaError_t error, const char *call);
+
+/* Pins host pages in place, for the GPU that this thread uses; cudaHostUnregister undoes it. */
+int cuda_register(int ordinal, void *p, size_t bytes);
 
 /* Adds the entries of copies.c (upload, download where the GPU has memory of its own, fences) and
  * of recordings.c to c->ops. */

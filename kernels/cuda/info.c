@@ -4,6 +4,22 @@
 
 #include "base/err.h"
 #include "kernels/cuda/device_cuda.h"
+#include "kernels/host_memory.h"
+
+/* What the attribute promises, the driver may refuse: tried with a page. */
+static int pins(int ordinal)
+{
+    void *page;
+    int ret = host_memory_map(&page, 1);
+    if (ret < 0)
+        return 0;
+    cudaSetDevice(ordinal);
+    ret = cuda_register(ordinal, page, 1);
+    if (ret == 0)
+        cudaHostUnregister(page);
+    host_memory_unmap(page, 1);
+    return ret == 0;
+}
 
 int device_cuda_info(int ordinal, struct gpu_info *info)
 {
@@ -27,6 +43,7 @@ int device_cuda_info(int ordinal, struct gpu_info *info)
                        cudaGetErrorString(error), error);
     snprintf(info->name, sizeof(info->name), "%s", prop.name);
     info->bytes = prop.totalGlobalMem;
+    info->pins = info->pins && pins(ordinal);
     return 0;
 }
 

@@ -38,6 +38,9 @@ struct settings {
     bool old_driver = false;                       /* old-driver: error 35 */
     bool integrated = false;                       /* integrated: as on a Jetson */
     bool register_supported = true;                /* no-register: as on a Jetson Nano */
+    bool register_fails = false;                   /* fail-register: what it says it can do */
+    bool register_elsewhere = false;               /* elsewhere: kernels see it where CPUs do not */
+    bool host_alloc_fails = false;                 /* fail-host-alloc */
     size_t memory_bytes = (size_t)8 << 30;         /* memory=MIB, of a device */
     int fail_malloc = 0;                           /* fail-malloc=N: the N-th, and later */
     int fail_work = 0; /* fail-work=N: the N-th kernel or copy that runs ends in error 700 */

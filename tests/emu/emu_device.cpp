@@ -55,6 +55,12 @@ static void read_word(settings *s, const char *word)
         s->integrated = true;
     else if (is(word, "no-register", &v))
         s->register_supported = false;
+    else if (is(word, "fail-register", &v))
+        s->register_fails = true;
+    else if (is(word, "elsewhere", &v))
+        s->register_elsewhere = true;
+    else if (is(word, "fail-host-alloc", &v))
+        s->host_alloc_fails = true;
     else if (is(word, "memory", &v))
         s->memory_bytes = strtoull(v, NULL, 10) << 20;
     else if (is(word, "fail-malloc", &v))
@@ -255,7 +261,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
         *value = set().register_supported;
         break;
     case cudaDevAttrCanUseHostPointerForRegisteredMem:
-        *value = 1;
+        *value = !set().register_elsewhere;
         break;
     case cudaDevAttrClockRate:
         *value = 1000000;

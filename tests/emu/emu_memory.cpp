@@ -29,7 +29,8 @@ enum : size_t { ARENA_BYTES = (size_t)1 << 40, ALIGN = 256, PAGE = 65536 };
 
 struct allocation {
     size_t bytes;
-    int device; /* of device memory */
+    int device;      /* of device memory */
+    bool registered; /* pinned: the process's own pages */
 };
 using ranges = std::map<const char *, allocation>;
 
@@ -107,21 +108,25 @@ bool reachable(const char *kernel, int argument, const void *p)
     return false;
 }
 
-static cudaError_t pin(void *p, size_t bytes)
+static cudaError_t pin(void *p, size_t bytes, bool registered)
 {
     auto next = pinned.lower_bound((char *)p);
     if ((next != pinned.end() && next->first < (char *)p + bytes) ||
         find(pinned, p, 1) != pinned.end())
         return fail(cudaErrorHostMemoryAlreadyRegistered);
-    pinned[(char *)p] = {bytes, device_now()};
+    pinned[(char *)p] = {bytes, device_now(), registered};
     return cudaSuccess;
 }
 
 /* Work that still uses what is freed would be lost: the driver waits for it. */
-static cudaError_t unpin(void *p)
+static cudaError_t unpin(void *p, bool registered)
 {
     run_all();
-    return pinned.erase((char *)p) ? cudaSuccess : fail(cudaErrorHostMemoryNotRegistered);
+    auto at = pinned.find((char *)p);
+    if (at == pinned.end() || at->second.registered != registered)
+        return fail(registered ? cudaErrorHostMemoryNotRegistered : cudaErrorInvalidValue);
+    pinned.erase(at);
+    return cudaSuccess;
 }
 
 static size_t in_use()
@@ -158,7 +163,7 @@ cudaError_t cudaMalloc(void **p, size_t bytes)
     char *start = base + ALIGN;
     ASAN_UNPOISON_MEMORY_REGION(start, bytes);
     memset(start, 0xff, bytes);
-    on_device[start] = {bytes, device};
+    on_device[start] = {bytes, device, false};
     *p = start;
     return cudaSuccess;
 }
@@ -196,15 +201,16 @@ cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags)
     int device;
     if (cudaGetDevice(&device) != cudaSuccess)
         return cudaPeekAtLastError();
-    if (posix_memalign(p, ALIGN, bytes) != 0)
+    if (set().host_alloc_fails || posix_memalign(p, ALIGN, bytes) != 0)
         return fail(cudaErrorMemoryAllocation);
-    return pin(*p, bytes);
+    memset(*p, 0xff, bytes);
+    return pin(*p, bytes, false);
 }
 
 cudaError_t cudaFreeHost(void *p)
 {
     lock hold(mutex());
-    cudaError_t error = p ? unpin(p) : cudaSuccess;
+    cudaError_t error = p ? unpin(p, false) : cudaSuccess;
     if (error == cudaSuccess)
         free(p);
     return error;
@@ -214,22 +220,25 @@ cudaError_t cudaHostRegister(void *p, size_t bytes, unsigned flags)
 {
     lock hold(mutex());
     (void)flags;
-    return set().register_supported ? pin(p, bytes) : fail(cudaErrorNotSupported);
+    if (!set().register_supported || set().register_fails)
+        return fail(set().register_fails ? cudaErrorMemoryAllocation : cudaErrorNotSupported);
+    return pin(p, bytes, true);
 }
 
 cudaError_t cudaHostUnregister(void *p)
 {
     lock hold(mutex());
-    return unpin(p);
+    return unpin(p, true);
 }
 
 cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned flags)
 {
     lock hold(mutex());
     (void)flags;
-    if (kind_of(host, 0) != kind::pinned)
+    auto at = find(pinned, host, 0);
+    if (at == pinned.end())
         return fail(cudaErrorInvalidValue);
-    *device = host;
+    *device = (char *)host + (set().register_elsewhere && at->second.registered ? (size_t)PAGE : 0);
     return cudaSuccess;
 }
 
