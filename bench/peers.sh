@@ -17,7 +17,15 @@ make --no-print-directory -s build build/release/bench/bench_train >&2
 
 engine() { build/release/bench/bench_train --threads "$threads" --seconds "$seconds" "$@"; }
 
+missing() { echo "peers: no $1 here, its rows are left out (make bench-peers installs it)" >&2; }
+
+have_torch=1
+"$python" -c 'import torch' 2>/dev/null || { have_torch= && missing "PyTorch for $python"; }
+have_darknet=1
+[ -e /usr/lib/darknet/libdarknet.so ] || { have_darknet= && missing darknet; }
+
 rival() { # POLICY ARGUMENT...
+    [ -n "$have_torch" ] || return 0
     local policy=$1
     shift
     env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OMP_WAIT_POLICY="$policy" MALLOC_MMAP_MAX_=0 \
@@ -25,10 +33,10 @@ rival() { # POLICY ARGUMENT...
         "$python" bench/peers_torch.py --threads "$threads" --seconds "$seconds" "$@"
 }
 
-# darknet's .cfg at 416 x 416 and weights of our making; nothing where the package is missing.
+# darknet's .cfg at 416 x 416 and weights of our making.
 darknets() { # MODEL
+    [ -n "$have_darknet" ] || return 0
     local cfg=/usr/share/darknet/cfg/$1.cfg
-    [ -e "$cfg" ] && [ -e /usr/lib/darknet/libdarknet.so ] || return 0
     if [ ! -e "$folder/$1.weights" ]; then
         sed -E 's/^(width|height)=.*/\1=416/' "$cfg" >"$folder/$1.cfg"
         build/sparse-engine init --model "$1" --seed 1 --save "$folder/$1.safetensors" >&2

@@ -21,6 +21,8 @@ def middle(lines, key):
 def main():
     with open(sys.argv[1]) as f:
         lines = [json.loads(line) for line in f]
+    if not any(rival in line for line in lines for rival in RIVALS):
+        return
     works = dict.fromkeys((line["model"], line["bench"], line["batch"]) for line in lines)
     print(f"\n{'work':24} {'rival':10} {'engine ms':>10} {'rival ms':>10} {'ratio':>6} {'CPU ms':>18} {'ratio':>6} {'MB':>12}")
     for work in works:
@@ -39,8 +41,9 @@ def main():
                   f"{middle(ours, 'peak_rss_mb'):5.0f} /{middle(theirs, 'peak_rss_mb'):5.0f}  {' '.join(way(theirs[0]))}")
     matmul = [line["matmul_gflops"] for line in lines if "torch" in line]
     ceiling = [line["ceiling_gflops"] for line in lines if "ceiling_gflops" in line]
-    print(f"FMA ceiling {min(ceiling):.0f} to {max(ceiling):.0f} GFLOP/s, PyTorch's matmul {min(matmul):.0f} to "
-          f"{max(matmul):.0f}: far apart, or far from each other, the machine was busy")
+    if matmul:
+        print(f"FMA ceiling {min(ceiling):.0f} to {max(ceiling):.0f} GFLOP/s, PyTorch's matmul {min(matmul):.0f} to "
+              f"{max(matmul):.0f}: far apart, or far from each other, the machine was busy")
 
 
 if __name__ == "__main__":
