@@ -133,10 +133,10 @@ static float within(float x, int size)
 void detect_map(struct box *b, const struct detect_view *v)
 {
     int iw = v->letterbox ? v->inner_w : v->in_w, ih = v->letterbox ? v->inner_h : v->in_h;
-    float left = (float)((v->in_w - iw) / 2), top = (float)((v->in_h - ih) / 2);
+    int left = (v->in_w - iw) / 2, top = (v->in_h - ih) / 2; /* whole pixels */
     float rx = (float)v->w / (float)iw, ry = (float)v->h / (float)ih;
-    b->x1 = within((b->x1 - left) * rx, v->w);
-    b->x2 = within((b->x2 - left) * rx, v->w);
-    b->y1 = within((b->y1 - top) * ry, v->h);
-    b->y2 = within((b->y2 - top) * ry, v->h);
+    b->x1 = within((b->x1 - (float)left) * rx, v->w);
+    b->x2 = within((b->x2 - (float)left) * rx, v->w);
+    b->y1 = within((b->y1 - (float)top) * ry, v->h);
+    b->y2 = within((b->y2 - (float)top) * ry, v->h);
 }

@@ -52,7 +52,7 @@ static int setup_cuda(struct device **dev, const struct config *c, int ordinal)
         ret = device_cuda_info(ordinal, &info);
     if (ret == 0 && c->cudnn)
         ret = device_cuda_use_cudnn(*dev);
-    if (ret < 0) {
+    if (ret != 0) {
         device_close(*dev);
         *dev = NULL;
         return setup_not_words(ret);

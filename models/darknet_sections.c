@@ -53,8 +53,8 @@ static int activation(const struct reading *r, const struct cfg_section *s, enum
 static int convolutional(struct reading *r, const struct cfg_section *s)
 {
     const struct cfg *c = &r->cfg;
-    struct darknet_conv_dims d;
-    int pad, padding, batch_normalize;
+    struct darknet_conv_dims d = {0};
+    int pad = 0, padding = 0, batch_normalize = 0;
     int ret = want_only(r, s, "groups", 1);
     if (ret == 0)
         ret = want_only(r, s, "binary", 0);
@@ -87,7 +87,7 @@ static int convolutional(struct reading *r, const struct cfg_section *s)
 
 static int maxpool(struct reading *r, const struct cfg_section *s)
 {
-    int size = 0, stride, padding;
+    int size = 0, stride = 0, padding = 0;
     int ret = cfg_int(&r->cfg, s, "stride", 1, &stride, 1, DARKNET_MAX_POOL);
     if (ret == 0)
         ret = cfg_int(&r->cfg, s, "size", stride, &size, 1, DARKNET_MAX_POOL);
@@ -99,7 +99,7 @@ static int maxpool(struct reading *r, const struct cfg_section *s)
 
 static int upsample(struct reading *r, const struct cfg_section *s)
 {
-    int factor;
+    int factor = 0;
     int ret = cfg_int(&r->cfg, s, "stride", 2, &factor, 1, 64);
     if (ret == 0)
         ret = want_only(r, s, "scale", 1);
@@ -127,7 +127,7 @@ static int layer_named(const struct reading *r, const struct cfg_section *s, con
 
 static int route(struct reading *r, const struct cfg_section *s)
 {
-    int from[LAYER_MAX_IN], n;
+    int from[LAYER_MAX_IN], n = 0;
     int ret = cfg_ints(&r->cfg, s, "layers", from, LAYER_MAX_IN, &n);
     if (ret == 0 && n == 0)
         ret = cfg_refuse(&r->cfg, s->line, "[%s] wants layers=, as in layers=-1,8", s->name);
@@ -140,8 +140,8 @@ static int route(struct reading *r, const struct cfg_section *s)
 
 static int shortcut(struct reading *r, const struct cfg_section *s)
 {
-    enum act act;
-    int from, n;
+    enum act act = ACT_NONE;
+    int from = 0, n = 0;
     int ret = cfg_ints(&r->cfg, s, "from", &from, 1, &n);
     if (ret == 0 && n == 0)
         ret = cfg_refuse(&r->cfg, s->line, "[%s] wants from=, as in from=-3", s->name);
@@ -158,7 +158,7 @@ static int anchors(const struct reading *r, const struct cfg_section *s,
 {
     enum { ALL = 64 };
     float all[2 * ALL];
-    int mask[YOLO_MAX_ANCHORS], nall, num;
+    int mask[YOLO_MAX_ANCHORS], nall = 0, num = 0;
     int ret = cfg_int(&r->cfg, s, "num", 1, &num, 1, ALL);
     if (ret == 0)
         ret = cfg_floats(&r->cfg, s, "anchors", all, 2 * num, &nall);
@@ -182,7 +182,7 @@ static int anchors(const struct reading *r, const struct cfg_section *s,
             return cfg_refuse(&r->cfg, s->line,
                               "[%s] mask= chooses anchor %d, there are 0 to %d (num=%d)", s->name,
                               mask[i], num - 1, num);
-        memcpy(out[i], &all[2 * mask[i]], sizeof(out[i]));
+        memcpy(out[i], all + (size_t)2 * (size_t)mask[i], sizeof(out[i]));
     }
     return 0;
 }
@@ -195,8 +195,8 @@ static bool last_section(const struct reading *r, const struct cfg_section *s)
 static int yolo(struct reading *r, const struct cfg_section *s)
 {
     float anchor[YOLO_MAX_ANCHORS][2];
-    int classes, n;
-    const struct cfg_option *scaled;
+    int classes = 0, n = 0;
+    const struct cfg_option *scaled = NULL;
     int ret = cfg_int(&r->cfg, s, "classes", 20, &classes, 1, DARKNET_MAX_CLASSES);
     if (ret == 0)
         ret = cfg_find(&r->cfg, s, "scale_x_y", &scaled);
@@ -283,7 +283,7 @@ static void name_of(const char *path, char name[LAYER_NAME_BYTES])
 static int begin(struct reading *r, struct model **m)
 {
     const struct cfg *c = &r->cfg;
-    int w, h, channels;
+    int w = 0, h = 0, channels = 0;
     if (c->nsection == 0 || !is_net(&c->section[0]))
         return cfg_refuse(c, c->nsection ? c->section[0].line : 1,
                           "a .cfg begins with the section [net]");
@@ -313,9 +313,10 @@ static int build(struct reading *r, struct model **m)
 {
     const struct cfg *c = &r->cfg;
     int ret = begin(r, m);
+    CHECK(ret != 0 || *m);
     for (size_t i = 1; i < c->nsection && ret == 0; i++)
         ret = add_section(r, &c->section[i]);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     if (r->b.nyolo && r->b.yolo[r->b.nyolo - 1] != (*m)->nlayer - 1)
         return cfg_refuse(c, c->section[c->nsection - 1].line,

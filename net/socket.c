@@ -95,7 +95,11 @@ int socket_listen(const char *address, int *port, const struct socket_tuning *tu
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE},
                     *list;
-    struct sockaddr_storage got;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } got = {.any = {0}};
     socklen_t got_bytes = sizeof(got);
     char service[16];
     int fd, err;
@@ -111,7 +115,7 @@ int socket_listen(const char *address, int *port, const struct socket_tuning *tu
         socket_tune(fd, tune, false);
     }
     if (fd < 0 || bind(fd, list->ai_addr, list->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
-        getsockname(fd, (struct sockaddr *)&got, &got_bytes) < 0) {
+        getsockname(fd, &got.any, &got_bytes) < 0) {
         err = errno;
         if (fd >= 0)
             close(fd);
@@ -121,8 +125,7 @@ int socket_listen(const char *address, int *port, const struct socket_tuning *tu
                                          : "");
     }
     freeaddrinfo(list);
-    *port = ntohs(got.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&got)->sin6_port
-                                            : ((struct sockaddr_in *)&got)->sin_port);
+    *port = ntohs(got.any.sa_family == AF_INET6 ? got.v6.sin6_port : got.v4.sin_port);
     return fd;
 }
 

@@ -125,15 +125,15 @@ static void test_hostile(void **state)
         "{\"benchmark_id\":\"x\",\"event\":\"start\",\"log_file_prefix\":\"a\\u0000b\"}",
         "{\"benchmark_id\":\"x\",\"event\":\"start\",\"log_file_prefix\":null}",
         "{\"benchmark_id\":\"x\",\"event\":\"explode\",\"log_file_prefix\":\"evil\"}",
-        "{\"benchmark_id\":\"x\",\"event\":\"start\",\"event\":\"start\",\"log_file_prefix\":"
-        "\"e\"}",
+        ("{\"benchmark_id\":\"x\",\"event\":\"start\",\"event\":\"start\",\"log_file_prefix\":"
+         "\"e\"}"),
         "{\"benchmark_id\":\"9f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d\",\"event\":\"batch_processed\"}",
-        "{\"benchmark_id\":\"9f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d\",\"event\":\"batch_processed\","
-        "\"batch_size\":-1}",
-        "{\"benchmark_id\":\"9f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d\",\"event\":\"batch_processed\","
-        "\"batch_size\":1e3}",
-        "{\"benchmark_id\":\"9f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d\",\"event\":\"batch_processed\","
-        "\"batch_size\":9223372036854775808}",
+        ("{\"benchmark_id\":\"9f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d\",\"event\":\"batch_processed\","
+         "\"batch_size\":-1}"),
+        ("{\"benchmark_id\":\"9f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d\",\"event\":\"batch_processed\","
+         "\"batch_size\":1e3}"),
+        ("{\"benchmark_id\":\"9f1c2d34-5e6f-4a7b-8c9d-0e1f2a3b4c5d\",\"event\":\"batch_processed\","
+         "\"batch_size\":9223372036854775808}"),
     };
     struct talk t;
     int rows;

@@ -111,7 +111,9 @@ static void test_this_machine(void **state)
 static void test_nvml(void **state)
 {
     double gpu = -1, power = -1;
-    if (getenv("SPARSE_FAKE_NVML")[0] == '0')
+    const char *built = getenv("SPARSE_FAKE_NVML");
+    CHECK(built);
+    if (built[0] == '0')
         skip();
     struct nvml *n = nvml_open();
     assert_non_null(n);
