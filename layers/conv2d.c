@@ -2,12 +2,13 @@
  * 2-D convolution, square kernel, with or without bias, and an activation in its epilogue where the
  * model asks for it. Parameters: weight (k, c, kh, kw), bias (k).
  */
+#include "layers/conv2d.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "base/err.h"
-#include "layers/layer.h"
 
 struct conv2d {
     struct layer layer; /* first */
@@ -21,24 +22,39 @@ static const struct conv2d *conv2d_of(const struct layer *l)
     return (const struct conv2d *)l;
 }
 
-static struct conv2d_dims dims_of(const struct conv2d *c, const struct tensor *in)
+struct conv2d_dims conv2d_dims_of(const struct tensor *in, int out_channels, int kernel, int stride,
+                                  int pad)
 {
-    struct conv2d_dims s = {
+    return (struct conv2d_dims){
         .n = in->dim[0],
-        .c = c->in_channels,
+        .c = in->dim[1],
         .h = in->dim[2],
         .w = in->dim[3],
-        .k = c->out_channels,
-        .kh = c->kernel,
-        .kw = c->kernel,
-        .sh = c->stride,
-        .sw = c->stride,
-        .ph = c->pad,
-        .pw = c->pad,
+        .k = out_channels,
+        .kh = kernel,
+        .kw = kernel,
+        .sh = stride,
+        .sw = stride,
+        .ph = pad,
+        .pw = pad,
+        .oh = (in->dim[2] + 2 * pad - kernel) / stride + 1,
+        .ow = (in->dim[3] + 2 * pad - kernel) / stride + 1,
     };
-    s.oh = (s.h + 2 * s.ph - s.kh) / s.sh + 1;
-    s.ow = (s.w + 2 * s.pw - s.kw) / s.sw + 1;
-    return s;
+}
+
+int conv2d_want_room(const struct layer *l, const struct tensor *in, int kernel, int pad)
+{
+    if (in->dim[2] + 2 * pad >= kernel && in->dim[3] + 2 * pad >= kernel)
+        return 0;
+    return err_set(EINVAL,
+                   "layer %d (%s): its %dx%d kernel is larger than its %dx%d input padded by %d; "
+                   "give the model larger pictures",
+                   l->number, l->ops->name, kernel, kernel, in->dim[2], in->dim[3], pad);
+}
+
+static struct conv2d_dims dims_of(const struct conv2d *c, const struct tensor *in)
+{
+    return conv2d_dims_of(in, c->out_channels, c->kernel, c->stride, c->pad);
 }
 
 static int conv2d_plan(const struct layer *l, const struct tensor in[], enum run_mode run,
@@ -48,11 +64,9 @@ static int conv2d_plan(const struct layer *l, const struct tensor in[], enum run
     int ret = layer_want_images(l, &in[0], c->in_channels);
     if (ret < 0)
         return ret;
-    if (in[0].dim[2] + 2 * c->pad < c->kernel || in[0].dim[3] + 2 * c->pad < c->kernel)
-        return err_set(EINVAL,
-                       "layer %d (conv2d): its %dx%d kernel is larger than its %dx%d input padded "
-                       "by %d; give the model larger pictures",
-                       l->number, c->kernel, c->kernel, in[0].dim[2], in[0].dim[3], c->pad);
+    ret = conv2d_want_room(l, &in[0], c->kernel, c->pad);
+    if (ret < 0)
+        return ret;
     struct conv2d_dims s = dims_of(c, &in[0]);
     plan->out = tensor_f32(4, (int[]){s.n, s.k, s.oh, s.ow});
     double per_out = 2.0 * s.c * s.kh * s.kw;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
-#include "layers/layer.h"
+#include "layers/conv2d.h"
 
 struct conv_transpose2d {
     struct layer layer; /* first */
@@ -22,19 +22,7 @@ static const struct conv_transpose2d *conv_of(const struct layer *l)
 
 static struct conv2d_dims dims_of(const struct conv_transpose2d *c, const struct tensor *in)
 {
-    struct conv2d_dims s = {
-        .n = in->dim[0],
-        .c = c->in_channels,
-        .h = in->dim[2],
-        .w = in->dim[3],
-        .k = c->out_channels,
-        .kh = c->kernel,
-        .kw = c->kernel,
-        .sh = c->stride,
-        .sw = c->stride,
-        .ph = c->pad,
-        .pw = c->pad,
-    };
+    struct conv2d_dims s = conv2d_dims_of(in, c->out_channels, c->kernel, c->stride, c->pad);
     s.oh = (s.h - 1) * s.sh - 2 * s.ph + s.kh;
     s.ow = (s.w - 1) * s.sw - 2 * s.pw + s.kw;
     return s;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "layers/conv2d.h"
 #include "layers/darknet.h"
 
 struct darknet_conv {
@@ -33,21 +34,7 @@ static float *param_of(const struct layer *l, int i)
 static struct conv2d_dims conv_of(const struct layer *l, const struct tensor *in)
 {
     const struct darknet_conv_dims *c = dims_of(l);
-    return (struct conv2d_dims){
-        .n = in->dim[0],
-        .c = c->channels,
-        .h = in->dim[2],
-        .w = in->dim[3],
-        .k = c->filters,
-        .kh = c->size,
-        .kw = c->size,
-        .sh = c->stride,
-        .sw = c->stride,
-        .ph = c->pad,
-        .pw = c->pad,
-        .oh = (in->dim[2] + 2 * c->pad - c->size) / c->stride + 1,
-        .ow = (in->dim[3] + 2 * c->pad - c->size) / c->stride + 1,
-    };
+    return conv2d_dims_of(in, c->filters, c->size, c->stride, c->pad);
 }
 
 static int darknet_conv_plan(const struct layer *l, const struct tensor in[], enum run_mode run,
@@ -60,11 +47,9 @@ static int darknet_conv_plan(const struct layer *l, const struct tensor in[], en
     ret = darknet_infers_only(l, run);
     if (ret < 0)
         return ret;
-    if (in[0].dim[2] + 2 * c->pad < c->size || in[0].dim[3] + 2 * c->pad < c->size)
-        return err_set(EINVAL,
-                       "layer %d (convolutional): its %dx%d kernel is larger than its %dx%d input "
-                       "padded by %d; give the model larger pictures",
-                       l->number, c->size, c->size, in[0].dim[2], in[0].dim[3], c->pad);
+    ret = conv2d_want_room(l, &in[0], c->size, c->pad);
+    if (ret < 0)
+        return ret;
     struct conv2d_dims s = conv_of(l, &in[0]);
     if ((double)s.n * s.oh * s.ow > INT_MAX)
         return err_set(EINVAL,
