@@ -1,16 +1,8 @@
 /* 2-D convolution as seven nested loops: forward and its two gradients. */
+#include "kernels/ref/conv2d.h"
+
 #include "kernels/ref/act.h"
 #include "kernels/ref/ref.h"
-
-static size_t inp_at(const struct conv2d_dims *s, int i, int c, int y, int x)
-{
-    return (((size_t)i * s->c + c) * s->h + y) * s->w + x;
-}
-
-static size_t out_at(const struct conv2d_dims *s, int i, int k, int y, int x)
-{
-    return (((size_t)i * s->k + k) * s->oh + y) * s->ow + x;
-}
 
 static size_t weight_at(const struct conv2d_dims *s, int k, int c, int r, int q)
 {
@@ -84,22 +76,15 @@ void ref_conv2d_backward_weights(struct device *d, float *dweight, float *dbias,
                                  const float *inp, const struct conv2d_dims *s, float scale,
                                  void *work)
 {
-    for (int k = 0; k < s->k; k++) {
+    for (int k = 0; k < s->k; k++)
         for (int c = 0; c < s->c; c++)
             for (int r = 0; r < s->kh; r++)
                 for (int q = 0; q < s->kw; q++) {
                     float *to = &dweight[weight_at(s, k, c, r, q)];
                     *to = (float)(*to + scale * weight_sum(dout, inp, s, k, c, r, q));
                 }
-        if (!dbias)
-            continue;
-        double sum = 0;
-        for (int i = 0; i < s->n; i++)
-            for (int oy = 0; oy < s->oh; oy++)
-                for (int ox = 0; ox < s->ow; ox++)
-                    sum += dout[out_at(s, i, k, oy, ox)];
-        dbias[k] = (float)(dbias[k] + scale * sum);
-    }
+    if (dbias)
+        bias_gradient(dbias, dout, s, scale);
 }
 
 size_t ref_conv2d_work(struct device *d, const struct conv2d_dims *s, int backward)

@@ -4,17 +4,8 @@
  * double.
  */
 #include "kernels/ref/act.h"
+#include "kernels/ref/conv2d.h"
 #include "kernels/ref/ref.h"
-
-static size_t inp_at(const struct conv2d_dims *s, int i, int c, int y, int x)
-{
-    return (((size_t)i * s->c + c) * s->h + y) * s->w + x;
-}
-
-static size_t out_at(const struct conv2d_dims *s, int i, int k, int y, int x)
-{
-    return (((size_t)i * s->k + k) * s->oh + y) * s->ow + x;
-}
 
 static size_t weight_at(const struct conv2d_dims *s, int c, int k, int r, int q)
 {
@@ -105,14 +96,8 @@ void ref_conv_transpose2d_backward_weights(struct device *d, float *dweight, flo
                     float *to = &dweight[weight_at(s, c, k, r, q)];
                     *to = (float)(*to + scale * weight_sum(dout, inp, s, c, k, r, q));
                 }
-    for (int k = 0; dbias && k < s->k; k++) {
-        double sum = 0;
-        for (int i = 0; i < s->n; i++)
-            for (int oy = 0; oy < s->oh; oy++)
-                for (int ox = 0; ox < s->ow; ox++)
-                    sum += dout[out_at(s, i, k, oy, ox)];
-        dbias[k] = (float)(dbias[k] + scale * sum);
-    }
+    if (dbias)
+        bias_gradient(dbias, dout, s, scale);
 }
 
 size_t ref_conv_transpose2d_work(struct device *d, const struct conv2d_dims *s, int backward)
