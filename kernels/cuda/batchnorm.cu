@@ -50,14 +50,7 @@ static __device__ struct moments block_merge(struct moments a)
                             __shfl_down_sync(0xffffffffu, a.m2, step)};
         a = merge(a, b);
     }
-    if (threadIdx.x % CUDA_WARP == 0)
-        shared[threadIdx.x / CUDA_WARP] = a;
-    __syncthreads();
-    a = shared[0];
-    for (unsigned w = 1; w < blockDim.x / CUDA_WARP; w++)
-        a = merge(a, shared[w]);
-    __syncthreads();
-    return a;
+    return block_join(a, shared, merge);
 }
 
 /* found: (channels of the launch, blocks). */

@@ -1,7 +1,7 @@
 /*
  * Sums over a warp and over a block in a fixed order: the same bits run to run, on every GPU. All
- * threads must call them; blocks are whole warps. `shared` is the caller's, a float a warp, and
- * free again when the call returns.
+ * threads must call them; blocks are whole warps. `shared` is the caller's, an element a warp,
+ * and free again when the call returns.
  */
 #ifndef KERNELS_CUDA_REDUCE_H
 #define KERNELS_CUDA_REDUCE_H
@@ -25,31 +25,29 @@ static __device__ __forceinline__ float warp_max(float x)
     return x;
 }
 
-/* Every thread gets the sum. */
-static __device__ __forceinline__ float block_sum(float x, float *shared)
+/* The warps' values, each the x of its first thread, joined in their order. Every thread gets the
+ * result. */
+template <typename T, typename JOIN>
+static __device__ __forceinline__ T block_join(T x, T *shared, JOIN join)
 {
-    x = warp_sum(x);
     if (threadIdx.x % CUDA_WARP == 0)
         shared[threadIdx.x / CUDA_WARP] = x;
     __syncthreads();
     x = shared[0];
     for (unsigned w = 1; w < blockDim.x / CUDA_WARP; w++)
-        x += shared[w];
+        x = join(x, shared[w]);
     __syncthreads();
     return x;
 }
 
+static __device__ __forceinline__ float block_sum(float x, float *shared)
+{
+    return block_join(warp_sum(x), shared, [](float a, float b) { return a + b; });
+}
+
 static __device__ __forceinline__ float block_max(float x, float *shared)
 {
-    x = warp_max(x);
-    if (threadIdx.x % CUDA_WARP == 0)
-        shared[threadIdx.x / CUDA_WARP] = x;
-    __syncthreads();
-    x = shared[0];
-    for (unsigned w = 1; w < blockDim.x / CUDA_WARP; w++)
-        x = fmaxf(x, shared[w]);
-    __syncthreads();
-    return x;
+    return block_join(warp_max(x), shared, [](float a, float b) { return fmaxf(a, b); });
 }
 
 #endif
