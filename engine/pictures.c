@@ -51,8 +51,6 @@ static int add_folder(struct pictures *p, const char *folder)
         free(entry[i]);
     }
     free(entry);
-    if (ret == 0 && n == 0)
-        return err_set(ENOENT, "folder %s holds no .jpg, .jpeg or .png", folder);
     return ret;
 }
 
@@ -61,18 +59,27 @@ static int add_named(struct pictures *p, const char *name)
     struct stat st;
     if (stat(name, &st) < 0)
         return err_set(errno, "cannot open picture %s: %s", name, strerror(errno));
-    return S_ISDIR(st.st_mode) ? add_folder(p, name) : add(p, "", name);
+    if (!S_ISDIR(st.st_mode))
+        return add(p, "", name);
+    size_t before = p->count;
+    int ret = add_folder(p, name);
+    if (ret == 0 && p->count == before)
+        return err_set(ENOENT, "folder %s holds no .jpg, .jpeg or .png", name);
+    return ret;
 }
 
-/* 1: there are none. */
+/* There may be none: a folder that lacks, or one that a fetch left empty. */
 static int add_samples(struct pictures *p, const char *data_dir)
 {
     char own[4096];
-    struct stat st;
     snprintf(own, sizeof(own), "%s/samples", data_dir);
-    if (stat(own, &st) == 0)
-        return add_folder(p, own);
-    return stat(debian_samples, &st) == 0 ? add_folder(p, debian_samples) : 1;
+    const char *folder[] = {own, debian_samples};
+    struct stat st;
+    int ret = 0;
+    for (int i = 0; i < 2 && ret == 0 && !p->count; i++)
+        if (stat(folder[i], &st) == 0)
+            ret = add_folder(p, folder[i]);
+    return ret;
 }
 
 int pictures_open(struct pictures *p, const char *const *name, int nname, const char *data_dir,
@@ -85,7 +92,7 @@ int pictures_open(struct pictures *p, const char *const *name, int nname, const 
     if (nname)
         return ret;
     ret = add_samples(p, data_dir);
-    return ret == 1 ? pictures_open_scenes(p, seed) : ret;
+    return ret == 0 && !p->count ? pictures_open_scenes(p, seed) : ret;
 }
 
 int pictures_open_scenes(struct pictures *p, uint64_t seed)

@@ -17,8 +17,8 @@ struct pictures {
 };
 
 /* Of these files and folders (their .jpg, .jpeg, .png, in order of their names); none given:
- * DATA_DIR/samples, else where Debian's package darknet has its own, else scenes of this seed, so
- * that a benchmark can run. -errno and a sentence. */
+ * those of DATA_DIR/samples, else of Debian's package darknet, else scenes of this seed, so that a
+ * benchmark can run. -errno and a sentence. */
 int pictures_open(struct pictures *p, const char *const *name, int nname, const char *data_dir,
                   uint64_t seed);
 

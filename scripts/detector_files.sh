@@ -38,6 +38,10 @@ fetch() { # SET: false where it is not there afterwards for want of a network, o
     [ "${FETCH:-1}" != 0 ] && scripts/fetch_data.sh --quiet "$1" "$data" >&2
 }
 
+has_pictures() { # FOLDER
+    find "$1" -maxdepth 1 2>/dev/null | grep -qiE '\.(jpe?g|png)$'
+}
+
 if [ "$what" != samples ] && [ -n "$published" ] && [ -z "$weights" ]; then
     file=$data/weights/$published.weights
     [ -f "$file" ] || fetch "$published" || true
@@ -48,8 +52,8 @@ if [ "$what" != samples ] && [ -n "$published" ] && [ -z "$weights" ]; then
         echo "There is no $file, and $why: a benchmark with fresh weights follows, and finds nothing" >&2
     fi
 fi
-if [ "$what" != weights ] && [ -n "$published" ] && [ -z "$pictures" ] && [ ! -d "$data/samples" ] &&
-    [ ! -d /usr/share/darknet/data ]; then
+if [ "$what" != weights ] && [ -n "$published" ] && [ -z "$pictures" ] && ! has_pictures "$data/samples" &&
+    ! has_pictures /usr/share/darknet/data; then
     fetch samples || true
-    [ -d "$data/samples" ] || echo "There are no pictures in $data/samples: drawn ones are taken" >&2
+    has_pictures "$data/samples" || echo "There are no pictures in $data/samples: drawn ones are taken" >&2
 fi

@@ -125,7 +125,10 @@ files() {
     local folder=$data_dir/$1 base=$2
     shift 2
     while [ $# -gt 0 ]; do
-        download "$base/$1" "$folder/$1" "$2" || return 0
+        if ! download "$base/$1" "$folder/$1" "$2"; then
+            rmdir "$folder" 2>/dev/null || true # unless something came
+            return 0
+        fi
         shift 2
     done
     echo "$folder is there"
