@@ -112,7 +112,7 @@ void conv_forward(struct device *d, float *out, const float *inp, const float *w
         CUDA(act_forward)(d, out, out, (size_t)to.m * (size_t)to.n, act);
 }
 
-/* The most that `bytes` says of up to s->n samples: fewer may be worth a split, which wants more. */
+/* The most that `bytes` says of up to s->n samples: a split may pay with fewer, and wants more. */
 static size_t most_of(struct device *d, const struct conv2d_dims *s,
                       size_t (*bytes)(struct device *, const struct conv2d_dims *))
 {
