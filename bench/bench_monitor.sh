@@ -3,10 +3,11 @@
 # statistics (--no-monitor), beside a monitor, and beside one with --http whose page is open (its JSON is
 # asked for every second) and whose metrics are scraped as often. The three take turns in ROUNDS (12) rounds, each
 # round in another order; the cost is the median of the rounds' ratios, with their quartiles. Where noise is more
-# than that, `cpu_percent` bounds it: the monitor's own time, of one core. One JSON line a case.
+# than that, two figures bound it, in percent of one core: `cpu_percent`, the monitor's own time, and
+# `client_percent`, that of the thread which tells it, in a run of some seconds. One JSON line a case.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-engine=$PWD/build/sparse-engine rounds=${ROUNDS:-12} batches=${BATCHES:-390}
+engine=$PWD/build/sparse-engine rounds=${ROUNDS:-12} batches=${BATCHES:-390} client_seconds=5
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 unset SPARSE_DATA_DIR
@@ -48,6 +49,20 @@ measure() { # CASE
         sed -n 's/.*, \([0-9.]*\) samples\/s; loss.*/\1/p' >>"$work/$1.rates"
 }
 
+client_percent() { # CASE
+    "$engine" train --model small --dataset shapes --epochs 1000 --data-dir "$work/$1" >/dev/null 2>&1 &
+    local run=$! since task
+    sleep 1
+    since=$(date +%s%N)
+    task=$(dirname "$(grep -lx monitor /proc/$run/task/*/comm)")
+    set -- "$(cut -d' ' -f1 "$task/schedstat")"
+    sleep "$client_seconds"
+    set -- "$1" "$(cut -d' ' -f1 "$task/schedstat")"
+    awk -v took=$(($2 - $1)) -v since="$since" -v now="$(date +%s%N)" 'BEGIN {print 100 * took / (now - since)}'
+    kill -INT $run
+    wait $run || true
+}
+
 declare -A pid began
 start_monitor monitored
 start_monitor watched --http 0
@@ -62,14 +77,15 @@ done
 for name in monitored watched; do
     cpu=$(cat "/proc/${pid[$name]}/task/"*/schedstat | awk -v since="${began[$name]}" -v now="$(date +%s%N)" \
         '{t += $1} END {print 100 * t / (now - since)}')
+    client=$(client_percent $name)
     paste "$work/alone.rates" "$work/$name.rates" | awk '{print 100 * (1 - $2 / $1)}' | sort -n |
-        awk -v name=$name -v cpu="$cpu" -v rounds="$rounds" -v alone="$(sort -n "$work/alone.rates" | sed -n "$(((rounds + 1) / 2))p")" '
+        awk -v name=$name -v cpu="$cpu" -v client="$client" -v rounds="$rounds" -v alone="$(sort -n "$work/alone.rates" | sed -n "$(((rounds + 1) / 2))p")" '
             {v[NR] = $1}
             END {
                 median = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
                 printf "{\"bench\": \"monitor\", \"model\": \"small\", \"case\": \"%s\", \"alone_samples_s\": %.0f, ", name, alone
                 printf "\"cost_percent\": %.2f, \"quartiles\": [%.2f, %.2f], ", median,
                     v[int((NR + 3) / 4)], v[int((3 * NR + 3) / 4)]
-                printf "\"rounds\": %d, \"cpu_percent\": %.2f}\n", NR, cpu
+                printf "\"rounds\": %d, \"cpu_percent\": %.2f, \"client_percent\": %.2f}\n", NR, cpu, client
             }'
 done

@@ -292,6 +292,8 @@ static int start_thread(struct monitor_client *c)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int ret = pthread_create(&c->thread, NULL, run, c);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!ret)
+        pthread_setname_np(c->thread, "monitor"); /* its time can be told from the run's */
     return -ret;
 }
 
