@@ -212,7 +212,7 @@ static void bench_all(struct bench *b)
         bench_product(b, "linear", linear, 3, layers[i][0], layers[i][1], layers[i][2]);
     for (int i = 0; i < CONV_CASES; i++)
         bench_convolution(b, &conv_cases[i]);
-    if (device_cuda_use_cudnn(b->dev) < 0) {
+    if (device_cuda_use_cudnn(b->dev, NULL) < 0) {
         printf("{\"bench\":\"cuda convolutions\",\"algo\":\"cudnn\",\"skipped\":\"%s\"}\n",
                err_text());
         return;

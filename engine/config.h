@@ -27,6 +27,9 @@ enum transport { TRANSPORT_AUTO, TRANSPORT_URING, TRANSPORT_POLL };
 
 enum device_kind { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 
+/* auto: each the faster of the two, as it was measured. */
+enum conv_algo { CONV_AUTO, CONV_OWN, CONV_CUDNN };
+
 enum { CONFIG_MAX_DOTENV = 2 };
 
 struct config {
@@ -49,7 +52,7 @@ struct config {
     int device_number; /* of cuda */
     int threads;       /* 0: all cores */
     const char *isa;
-    bool cudnn;                      /* computes a GPU's convolutions */
+    enum conv_algo conv_algo;        /* what computes a GPU's convolutions */
     struct address upstream, listen; /* filled where the role has one */
     enum transport transport;
     uint64_t inferences;         /* 0: the test split once */

@@ -27,7 +27,7 @@ static const struct {
 
 static const char *const datasets[] = {"auto",  "cifar10", "cifar100", "fashion-mnist",
                                        "mnist", "shapes",  NULL};
-static const char *const conv_algos[] = {"own", "cudnn", NULL};
+static const char *const conv_algos[] = {"auto", "own", "cudnn", NULL};
 static const char *const isas[] = {"auto", "avx512", "avx2", "neon", "plain", "reference", NULL};
 static const char *const dtypes[] = {"f32", "f16", NULL};
 static const char *const answers[] = {"boxes", "raw", NULL};
@@ -273,7 +273,7 @@ int config_word(struct config *c, enum option o, const char *text)
         return ret;
     case OPT_CONV_ALGO:
         ret = parse_choice(&i, o, text, conv_algos);
-        c->cudnn = i == 1;
+        c->conv_algo = (enum conv_algo)i;
         return ret;
     case OPT_INFERENCES:
         return number_u64(&c->inferences, "--inferences", text, 0, MAX_COUNT);

@@ -15,6 +15,9 @@ int reader_open(struct reader *r, const struct config *c, struct model *model)
         ret = setup_bind(&r->node, c);
     if (!ret)
         ret = setup_not_words(stream_open(&r->stream, &r->node, &r->plan));
+    const char *news = ret ? NULL : choices_news(r->node.choices, r->node.dev);
+    if (news)
+        setup_say(c, "%s", news);
     r->upstream = (struct upstream){.node = &r->node,
                                     .stream = r->stream,
                                     .plan = &r->plan,

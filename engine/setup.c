@@ -32,7 +32,7 @@ int setup_not_words(int ret)
 
 static int setup_cpu(struct device **dev, const struct config *c, const char *why)
 {
-    if (c->cudnn)
+    if (c->conv_algo == CONV_CUDNN)
         return err_set(ENOTSUP, "--conv-algo cudnn wants a GPU, this run is on the CPU%s%s",
                        why ? ": " : "", why ? why : "");
     int ret = device_cpu_open(dev, c->threads, c->isa);
@@ -50,15 +50,13 @@ static int setup_cuda(struct device **dev, const struct config *c, int ordinal)
     int ret = device_cuda_open(dev, ordinal);
     if (ret == 0)
         ret = device_cuda_info(ordinal, &info);
-    if (ret == 0 && c->cudnn)
-        ret = device_cuda_use_cudnn(*dev);
     if (ret != 0) {
         device_close(*dev);
         *dev = NULL;
         return setup_not_words(ret);
     }
-    setup_say(c, "Using cuda:%d (%s, compute capability %d.%d) for processing%s", ordinal,
-              info.name, info.major, info.minor, c->cudnn ? ", cuDNN for convolutions" : "");
+    setup_say(c, "Using cuda:%d (%s, compute capability %d.%d) for processing", ordinal, info.name,
+              info.major, info.minor);
     return 0;
 }
 

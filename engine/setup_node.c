@@ -1,8 +1,10 @@
 /* A node's share of a model, its device, its network side, its weights. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "engine/setup.h"
 
 /* How long a neighbour may be silent in the middle of a step. The next node may be slow, or serve
@@ -84,6 +86,51 @@ static int open_net(struct node *n, const struct config *c)
     return net_open(&n->net, &opt);
 }
 
+/* What a choice depends on, beside the shape. */
+static int name_machine(char *text, size_t bytes, int ordinal, const char *cudnn)
+{
+    struct gpu_info info;
+    int driver, runtime;
+    int ret = device_cuda_info(ordinal, &info);
+    device_cuda_versions(&driver, &runtime);
+    if (ret == 0)
+        snprintf(text, bytes,
+                 "%s, compute capability %d.%d, driver for CUDA %d.%d, cuDNN %s, "
+                 "sparse-engine %s",
+                 info.name, info.major, info.minor, driver / 1000, driver % 1000 / 10, cudnn,
+                 SPARSE_VERSION);
+    return ret;
+}
+
+/* The second way of a GPU's kernels. Where nobody asked for cuDNN, to be without it is no error. */
+static int open_choices(struct node *n, const struct config *c)
+{
+    char machine[512], cudnn[CUDNN_VERSION_BYTES], why[512];
+    bool asked = c->conv_algo == CONV_CUDNN;
+    if (strcmp(n->dev->ops->name, "cuda") != 0 || c->conv_algo == CONV_OWN)
+        return 0;
+    int ret = device_cuda_cudnn(cudnn);
+    if (ret == 0)
+        ret = name_machine(machine, sizeof(machine), c->device_number, cudnn);
+    if (ret == 0)
+        ret = choices_open(&n->choices, asked ? NULL : c->data_dir, machine);
+    if (ret == 0)
+        ret = device_cuda_use_cudnn(n->dev, choices_book(n->choices));
+    if (ret == 0 && asked)
+        setup_say(c, "cuDNN %s computes what it can", cudnn);
+    if (ret == 0)
+        return 0;
+    choices_close(n->choices);
+    n->choices = NULL;
+    if (ret == -ENOTSUP && !asked) {
+        log_debug("cuda", "Own kernels compute convolutions: %s", err_text());
+        return 0;
+    }
+    snprintf(why, sizeof(why), "%s", err_text());
+    return err_set(-ret, "--conv-algo %s: %s; %s", asked ? "cudnn" : "auto", why,
+                   asked ? "install cuDNN, or leave the option out" : "choose own");
+}
+
 int setup_node(struct node *n, const struct config *c, struct model *m)
 {
     *n = (struct node){
@@ -93,6 +140,8 @@ int setup_node(struct node *n, const struct config *c, struct model *m)
         .answer_timeout_ms = ANSWER_TIMEOUT_MS,
     };
     int ret = setup_device(&n->dev, c);
+    if (ret == 0)
+        ret = open_choices(n, c);
     if (ret < 0 || (!c->role->listens && !c->role->upstream))
         return ret;
     return setup_not_words(open_net(n, c));
@@ -102,6 +151,8 @@ void setup_node_close(struct node *n)
 {
     net_close(n->net);
     device_close(n->dev);
+    choices_close(n->choices);
+    n->choices = NULL;
     n->net = NULL;
     n->dev = NULL;
 }

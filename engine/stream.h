@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "datasets/dataset.h"
+#include "engine/choices.h"
 #include "engine/detect.h"
 #include "models/model.h"
 #include "models/optimizer.h"
@@ -31,7 +32,8 @@
 /* What all streams of a process share. Lent; the streams run one step at a time. */
 struct node {
     struct device *dev;
-    struct model *model; /* bound; its slice may be empty (a source) */
+    struct model *model;     /* bound; its slice may be empty (a source) */
+    struct choices *choices; /* own kernels or cuDNN's; NULL: there is no choice */
     struct sgd sgd;
     struct net *net;       /* NULL where no stream has a neighbour */
     int input_timeout_ms;  /* prev silent so long in the middle of a step: the stream is given up */

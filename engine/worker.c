@@ -161,6 +161,9 @@ static int session_open(struct worker *w, struct session *x, const struct hello 
     int ret = set_grads(w, x);
     if (ret == 0)
         ret = stream_open(&x->stream, node, &x->plan);
+    const char *news = ret ? NULL : choices_news(node->choices, node->dev);
+    if (news)
+        log_info("worker", "%s", news);
     if (ret == 0)
         ret = check_memory(x->stream);
     if (ret < 0 || !opt->next_host)

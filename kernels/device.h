@@ -112,11 +112,33 @@ int device_cuda_info(int ordinal, struct gpu_info *info);
  * 0: none. */
 void device_cuda_versions(int *driver, int *runtime);
 
-/* From now on this GPU's convolutions go through cuDNN. -ENOTSUP and a sentence without it. */
-int device_cuda_use_cudnn(struct device *d);
+/* The cuDNN that this program can use, as "9.19.0": 0, or -ENOTSUP and a sentence. */
+enum { CUDNN_VERSION_BYTES = 64 };
+int device_cuda_cudnn(char version[CUDNN_VERSION_BYTES]);
 
-/* The library's file name: of the cuDNN whose header this program was built with; NULL: of none. */
-const char *device_cuda_cudnn(void);
+/*
+ * Which of two ways is the faster, kept from run to run. find: of what `key` names 0 the first, 1
+ * the second, -1 not known: then keep follows, and until it does nobody else measures. ms: what was
+ * measured of each; negative: nothing was.
+ */
+struct choice_book {
+    int (*find)(struct choice_book *b, const char *key);
+    void (*keep)(struct choice_book *b, const char *key, int second, const double ms[2]);
+};
+
+/*
+ * From what is planned next on this GPU has a second way, cuDNN, for shapes where the book says so,
+ * measured where it says nothing; without a book for all that cuDNN can do. The book must outlive
+ * the device. -ENOTSUP and a sentence without cuDNN.
+ */
+int device_cuda_use_cudnn(struct device *d, struct choice_book *book);
+
+/* How many shapes were planned which way, each direction by itself. */
+enum gpu_work { GPU_CONVOLUTIONS, GPU_WORK_COUNT };
+struct gpu_choices {
+    int own, cudnn;
+};
+void device_cuda_choices(const struct device *d, struct gpu_choices chosen[GPU_WORK_COUNT]);
 
 static inline int device_sync(struct device *d)
 {

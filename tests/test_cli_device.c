@@ -17,6 +17,7 @@
 
 #include "kernels/device.h"
 #include "tests/cli.h"
+#include "tests/picture_fixture.h"
 
 static struct cli r;
 
@@ -92,7 +93,7 @@ static void two_gpus(void **state)
     assert_non_null(strstr(r.out, "Using cuda:1 (emulated GPU 1,"));
     run_train("--conv-algo cudnn");
     assert_int_equal(r.status, 0);
-    assert_non_null(strstr(r.out, "for processing, cuDNN for convolutions"));
+    assert_non_null(strstr(r.out, "cuDNN 9.0.0 computes what it can"));
     run_train("--threads 1");
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "--isa and --threads are the CPU's"));
@@ -142,6 +143,76 @@ static void pinned_memory(void **state)
     set("");
     run_train("");
     assert_null(strstr(r.err, "Pinned memory"));
+}
+
+static const char detector[] = "[net]\nwidth=16\nheight=16\n[convolutional]\nfilters=2\nsize=3\n"
+                               "pad=1\nactivation=leaky\n[convolutional]\nfilters=7\nsize=1\n"
+                               "activation=linear\n[yolo]\nanchors=9,9\nclasses=2\n";
+static const char infer[] = "infer --model m.cfg --inferences 1 --no-monitor --images p.png ";
+
+/* The line that tells of choices, or NULL. */
+static const char *chosen(const char *more)
+{
+    char words[256];
+    snprintf(words, sizeof(words), "%s%s", infer, more);
+    cli_expect(&r, words, 0, "");
+    char *line = strstr(r.out, "Convolutions: ");
+    if (line)
+        line[strcspn(line, "\n")] = '\0';
+    return line;
+}
+
+/* Measured by the first run, taken by the next; pinned; no cuDNN, or one of another version. */
+static void own_or_cudnn(void **state)
+{
+    char first[512];
+    size_t bytes;
+    cli_write("m.cfg", detector, strlen(detector));
+    cli_write("p.png", png_palette, sizeof(png_palette));
+    set("");
+    const char *line = chosen("");
+    assert_non_null(line);
+    assert_non_null(strstr(line, " (choices in ./data/cudnn-choices.json)"));
+    snprintf(first, sizeof(first), "%s", line);
+    char *kept = cli_file("data/cudnn-choices.json", &bytes);
+    assert_non_null(strstr(kept, "emulated GPU 0, compute capability 7.2, driver for CUDA 12.0, "
+                                 "cuDNN 9.0.0, sparse-engine "));
+    assert_non_null(strstr(kept, "convolution forward 1x3x16x16 to 2x16x16"));
+    assert_string_equal(chosen(""), first);
+    char *again = cli_file("data/cudnn-choices.json", &bytes);
+    assert_string_equal(again, kept);
+    free(again);
+    free(kept);
+    assert_null(chosen("--conv-algo own"));
+    assert_string_equal(chosen("--conv-algo cudnn"), "Convolutions: own 0, cuDNN 2");
+
+    static const struct {
+        const char *set, *why;
+    } without[] = {
+        {"cudnn=0", "libcudnn.so.none: cannot open shared object file"},
+        {"cudnn=8906", "cuDNN 8.9.6 was found, this program was built with 9"},
+    };
+    for (int i = 0; i < 2; i++) {
+        set(without[i].set);
+        assert_null(chosen("")); /* silently the own kernels */
+        assert_string_equal(r.err, "");
+        run_train("--conv-algo cudnn");
+        assert_int_equal(r.status, 1);
+        assert_non_null(strstr(r.err, without[i].why));
+        cli_run(&r, "doctor");
+        assert_non_null(strstr(r.out, without[i].why));
+    }
+    set("fail-cudnn=1"); /* a measurement that fails is ours; a step that fails ends the run */
+    assert_int_equal(system("rm -r data"), 0);
+    line = chosen("");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "Convolutions: own 2, cuDNN 0"));
+    cli_run(&r, "infer --model m.cfg --inferences 1 --images p.png --conv-algo cudnn");
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(r.err, "cudnnConvolutionForward: CUDNN_STATUS_EXECUTION_FAILED"));
+    set("");
+    cli_run(&r, "doctor");
+    assert_non_null(strstr(r.out, "cuDNN            9.0.0\n"));
 }
 
 /* A GPU's error ends the run with a sentence that names the call. */
@@ -207,9 +278,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_gpu),
 #ifdef EMULATED
-        cmocka_unit_test(two_gpus),
-        cmocka_unit_test(pinned_memory),
-        cmocka_unit_test(failing_gpu),
+        cmocka_unit_test(two_gpus),     cmocka_unit_test(pinned_memory),
+        cmocka_unit_test(own_or_cudnn), cmocka_unit_test(failing_gpu),
 #else
         cmocka_unit_test(other_drivers),
 #endif

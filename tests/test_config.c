@@ -99,7 +99,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.device, DEVICE_AUTO);
     assert_int_equal(c.threads, 0);
     assert_string_equal(c.isa, "auto");
-    assert_false(c.cudnn);
+    assert_int_equal(c.conv_algo, CONV_AUTO);
     assert_int_equal(c.transport, TRANSPORT_AUTO);
     assert_true(!c.json && !c.quiet && !c.verbose && c.monitor);
     config_close(&c);
@@ -137,7 +137,7 @@ static void test_values(void **state)
     assert_string_equal(c.isa, "plain");
     config_close(&c);
     must_read(&c, CMD_TRAIN, "--conv-algo cudnn");
-    assert_true(c.cudnn);
+    assert_int_equal(c.conv_algo, CONV_CUDNN);
     config_close(&c);
     must_read(&c, CMD_TRAIN, "--role client --codec conv:4 --wire-dtype f16 --transport poll");
     assert_int_equal(c.codec, 4);
@@ -242,7 +242,7 @@ static void test_refusals(void **state)
         {CMD_TRAIN, "--threads 1025", "--threads"},
         {CMD_TRAIN, "--isa sse",
          "one of auto, avx512, avx2, neon, plain, reference, there is \"sse\""},
-        {CMD_TRAIN, "--conv-algo fast", "one of own, cudnn, there is \"fast\""},
+        {CMD_TRAIN, "--conv-algo fast", "one of auto, own, cudnn, there is \"fast\""},
         {CMD_TRAIN, "--dataset imagenet", "fashion-mnist"},
         {CMD_TRAIN, "--device gpu", "auto, cpu or cuda[:N]"},
         {CMD_TRAIN, "--device cuda:x", "--device cuda:N"},

@@ -17,7 +17,7 @@
 #include <cudnn.h>
 static int calls(void)
 {
-    return emu_cudnn_calls;
+    return emu_cudnn_now.calls;
 }
 #else
 /* A real library tells no count; each look finds one more. */
@@ -33,7 +33,7 @@ static struct device *gpu(void)
     struct device *d = check_cuda();
     if (!d)
         skip();
-    if (!cuda_of(d)->cudnn && device_cuda_use_cudnn(d) < 0) {
+    if (!cuda_of(d)->cudnn && device_cuda_use_cudnn(d, NULL) < 0) {
 #ifdef EMULATED
         fail_msg("%s", err_text());
 #else

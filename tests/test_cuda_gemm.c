@@ -3,7 +3,6 @@
  * without a split depth; arrays that float4 reads do not fit; the same bits whatever the order of
  * threads. The plans themselves. What test_gemm.c and its kin ask is not asked again.
  */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -178,19 +177,6 @@ static void work_is_enough_for_fewer_samples(void **state)
     assert_true(once > 0);
 }
 
-/* This program holds no cuDNN: a sentence, and convolutions as before. */
-static void a_gpu_without_cudnn_says_so(void **state)
-{
-#ifdef EMULATED
-    struct device *d = gpu_of(8);
-    assert_int_equal(device_cuda_use_cudnn(d), -ENOTSUP);
-    assert_non_null(strstr(err_text(), "cuDNN"));
-    assert_null(cuda_of(d)->cudnn);
-#else
-    skip();
-#endif
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,7 +186,6 @@ int main(void)
         cmocka_unit_test(any_order_gives_the_same_bits),
         cmocka_unit_test(convolutions_in_each_tile),
         cmocka_unit_test(work_is_enough_for_fewer_samples),
-        cmocka_unit_test(a_gpu_without_cudnn_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

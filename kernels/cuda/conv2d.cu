@@ -9,7 +9,7 @@
  */
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/conv2d.h"
-#include "kernels/cuda/conv_cudnn.h"
+#include "kernels/cuda/cudnn_paths.h"
 #include "kernels/cuda/gemm_tile.h"
 #include "kernels/cuda/gemm_windows.h"
 
@@ -92,8 +92,7 @@ static void finish(struct device *d, float *out, const float *bias, int n, int r
 void conv_forward(struct device *d, float *out, const float *inp, const float *weight,
                   const float *bias, const struct conv2d_dims *s, int add, enum act act, void *work)
 {
-    if (cuda_of(d)->cudnn) {
-        conv_cudnn_forward(d, out, inp, weight, s, add, work);
+    if (cudnn_conv_forward(d, out, inp, weight, s, add, work)) {
         finish(d, out, bias, s->n, s->k, s->oh * s->ow, act);
         return;
     }
@@ -130,9 +129,7 @@ static size_t forward_bytes(struct device *d, const struct conv2d_dims *s)
 
 size_t conv_forward_work(struct device *d, const struct conv2d_dims *s)
 {
-    if (cuda_of(d)->cudnn)
-        return conv_cudnn_forward_work(d, s);
-    return most_of(d, s, forward_bytes);
+    return gemm_max(most_of(d, s, forward_bytes), cudnn_conv_forward_work(d, s));
 }
 
 /* Every step-th row of an axis of the input, from `first` on, and what of the kernel reaches it. */
@@ -211,8 +208,7 @@ void conv_backward_data(struct device *d, float *to, const float *dout, const fl
                         const float *bias, const struct conv2d_dims *s, int add, enum act act,
                         void *work)
 {
-    if (cuda_of(d)->cudnn) {
-        conv_cudnn_backward_data(d, to, dout, weight, s, add, work);
+    if (cudnn_conv_backward_data(d, to, dout, weight, s, add, work)) {
         finish(d, to, bias, s->n, s->c, s->h * s->w, act);
         return;
     }
@@ -247,18 +243,14 @@ static size_t backward_data_bytes(struct device *d, const struct conv2d_dims *s)
 
 size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
 {
-    if (cuda_of(d)->cudnn)
-        return conv_cudnn_backward_data_work(d, s);
-    return most_of(d, s, backward_data_bytes);
+    return gemm_max(most_of(d, s, backward_data_bytes), cudnn_conv_backward_data_work(d, s));
 }
 
 void conv_backward_weights(struct device *d, float *dweight, const float *dout, const float *inp,
                            const struct conv2d_dims *s, float scale, void *work)
 {
-    if (cuda_of(d)->cudnn) {
-        conv_cudnn_backward_weights(d, dweight, dout, inp, s, scale, work);
+    if (cudnn_conv_backward_weights(d, dweight, dout, inp, s, scale, work))
         return;
-    }
     int area = s->oh * s->ow, window = s->c * s->kh * s->kw;
     struct columns_operand<0> a = {
     };
@@ -285,9 +277,7 @@ static size_t backward_weights_bytes(struct device *d, const struct conv2d_dims 
 
 size_t conv_backward_weights_work(struct device *d, const struct conv2d_dims *s)
 {
-    if (cuda_of(d)->cudnn)
-        return conv_cudnn_backward_weights_work(d, s);
-    return most_of(d, s, backward_weights_bytes);
+    return gemm_max(most_of(d, s, backward_weights_bytes), cudnn_conv_backward_weights_work(d, s));
 }
 
 void CUDA(conv2d_forward)(struct device *d, float *out, const float *inp, const float *weight,

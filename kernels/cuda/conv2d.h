@@ -1,9 +1,14 @@
 /* Convolutions as products, for the table's conv2d and, with the directions changed, for its
- * conv_transpose2d. Dimensions are the plain convolution's. */
+ * conv_transpose2d, by our own kernels or by cuDNN (cudnn_paths.h). Dimensions are the plain
+ * convolution's. */
 #ifndef KERNELS_CUDA_CONV2D_H
 #define KERNELS_CUDA_CONV2D_H
 
-#include "kernels/cuda/gemm.h"
+#include "kernels/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* out (n, k, oh, ow) from inp (n, c, h, w); bias (k) or NULL. */
 void conv_forward(struct device *d, float *out, const float *inp, const float *weight,
@@ -23,4 +28,7 @@ size_t conv_forward_work(struct device *d, const struct conv2d_dims *s);
 size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s);
 size_t conv_backward_weights_work(struct device *d, const struct conv2d_dims *s);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -1,5 +1,6 @@
 /* Transposed convolutions: convolutions whose directions are changed, so that out is in. */
 #include "kernels/cuda/conv2d.h"
+#include "kernels/cuda/gemm.h"
 
 /* The convolution from our output (n, k, oh, ow) to our input (n, c, h, w). */
 static struct conv2d_dims turned(const struct conv2d_dims *s)

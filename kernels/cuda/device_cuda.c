@@ -4,7 +4,7 @@
  * C interface. no_cuda.c stands here in a build without CUDA.
  */
 #include "kernels/cuda/device_cuda.h"
-#include "kernels/cuda/conv_cudnn.h"
+#include "kernels/cuda/cudnn_paths.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -37,7 +37,7 @@ static void cuda_close(struct device *d)
     cuda_use(c);
     cuda_copies_close(c);
     cudaFree(c->scratch);
-    conv_cudnn_close(d);
+    cudnn_close(d);
     if (c->stream)
         cudaStreamDestroy(c->stream);
     free(c);

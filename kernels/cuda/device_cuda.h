@@ -11,7 +11,7 @@
 
 enum { CUDA_SCRATCH = 64 << 10 };
 
-struct cudnn; /* conv_cudnn.c */
+struct cudnn; /* cudnn_plan.h */
 
 struct device_cuda {
     struct device dev; /* first */
@@ -26,7 +26,7 @@ struct device_cuda {
     void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
     cudaError_t error;   /* the first error of anything queued, sticky; cudaSuccess */
     const char *failed;  /* the call that reported it */
-    struct cudnn *cudnn; /* convolutions go through it; NULL: through our own kernels */
+    struct cudnn *cudnn; /* the second way; NULL: all goes through our own kernels */
 };
 
 static inline struct device_cuda *cuda_of(struct device *d)

@@ -23,15 +23,21 @@ int device_cuda_info(int ordinal, struct gpu_info *info)
     return device_cuda_count(&count);
 }
 
-int device_cuda_use_cudnn(struct device *d)
+int device_cuda_use_cudnn(struct device *d, struct choice_book *book)
 {
     int count;
     return device_cuda_count(&count);
 }
 
-const char *device_cuda_cudnn(void)
+int device_cuda_cudnn(char version[CUDNN_VERSION_BYTES])
 {
-    return NULL;
+    return err_set(ENOTSUP, "this program was built without it");
+}
+
+void device_cuda_choices(const struct device *d, struct gpu_choices chosen[GPU_WORK_COUNT])
+{
+    for (int i = 0; i < GPU_WORK_COUNT; i++)
+        chosen[i] = (struct gpu_choices){0, 0};
 }
 
 void device_cuda_versions(int *driver, int *runtime)

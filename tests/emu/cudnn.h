@@ -1,6 +1,8 @@
 /*
- * As much of cuDNN's interface as kernels/cuda/conv_cudnn.c uses, for MODE=emu. What stands behind
- * it is emu_cudnn.cpp, in programs that ask for it (emu_cudnn_calls); others have no cuDNN.
+ * As much of cuDNN's interface as kernels/cuda uses (cudnn_plan.h), for MODE=emu. What stands
+ * behind it is emu_cudnn*.cpp: plain loops, and more rules than cuDNN's own about what may be
+ * called while a stream is captured. CUDA_EMU sets what of it is broken (emu.h), a test by
+ * emu_cudnn_now too.
  */
 #ifndef TESTS_EMU_CUDNN_H
 #define TESTS_EMU_CUDNN_H
@@ -12,12 +14,23 @@ extern "C" {
 #endif
 
 #define CUDNN_MAJOR 9
-#define CUDNN_LIBRARY NULL /* for dlopen: the program itself */
+#define CUDNN_LIBRARY emu_cudnn_library() /* for dlopen */
+
+/* NULL, the program itself, or a file that is not there: CUDA_EMU=cudnn=0. */
+const char *emu_cudnn_library(void);
+
+extern struct emu_cudnn_now {
+    int calls;         /* kernels so far */
+    int refuse;        /* each call that computes fails */
+    int no_algorithms; /* convolutions: none is offered that a program like ours may take */
+    int slow_channels; /* convolutions to as many channels take milliseconds */
+} emu_cudnn_now;
 
 typedef enum {
     CUDNN_STATUS_SUCCESS,
     CUDNN_STATUS_BAD_PARAM,
-    CUDNN_STATUS_NOT_SUPPORTED
+    CUDNN_STATUS_NOT_SUPPORTED,
+    CUDNN_STATUS_EXECUTION_FAILED
 } cudnnStatus_t;
 typedef enum { CUDNN_TENSOR_NCHW } cudnnTensorFormat_t;
 typedef enum { CUDNN_DATA_FLOAT } cudnnDataType_t;
@@ -47,7 +60,12 @@ typedef struct {
 } cudnnConvolutionFwdAlgoPerf_t, cudnnConvolutionBwdDataAlgoPerf_t,
     cudnnConvolutionBwdFilterAlgoPerf_t;
 
-extern int emu_cudnn_calls; /* convolutions so far */
+#define EMU_CUDNN_DESCRIPTOR(kind)                                                \
+    cudnnStatus_t cudnnCreate##kind##Descriptor(cudnn##kind##Descriptor_t *made); \
+    cudnnStatus_t cudnnDestroy##kind##Descriptor(cudnn##kind##Descriptor_t old)
+EMU_CUDNN_DESCRIPTOR(Tensor);
+EMU_CUDNN_DESCRIPTOR(Filter);
+EMU_CUDNN_DESCRIPTOR(Convolution);
 
 size_t cudnnGetVersion(void);
 const char *cudnnGetErrorString(cudnnStatus_t status);
@@ -55,70 +73,52 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *h);
 cudnnStatus_t cudnnDestroy(cudnnHandle_t h);
 cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t stream);
 
-cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t *t);
-cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t t);
 cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t t, cudnnTensorFormat_t format,
                                          cudnnDataType_t type, int n, int c, int h, int w);
-cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t *f);
-cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t f);
 cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t f, cudnnDataType_t type,
                                          cudnnTensorFormat_t format, int k, int c, int h, int w);
-cudnnStatus_t cudnnCreateConvolutionDescriptor(cudnnConvolutionDescriptor_t *c);
-cudnnStatus_t cudnnDestroyConvolutionDescriptor(cudnnConvolutionDescriptor_t c);
 cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t c, int pad_h, int pad_w,
                                               int u, int v, int dilation_h, int dilation_w,
                                               cudnnConvolutionMode_t mode, cudnnDataType_t type);
 cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t c, cudnnMathType_t math);
 
-cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t h, cudnnTensorDescriptor_t x,
-                                                     cudnnFilterDescriptor_t w,
-                                                     cudnnConvolutionDescriptor_t c,
-                                                     cudnnTensorDescriptor_t y, int want,
-                                                     int *count,
-                                                     cudnnConvolutionFwdAlgoPerf_t *found);
-cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(
-    cudnnHandle_t h, cudnnFilterDescriptor_t w, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t c, cudnnTensorDescriptor_t dx, int want, int *count,
-    cudnnConvolutionBwdDataAlgoPerf_t *found);
-cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-    cudnnHandle_t h, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t c, cudnnFilterDescriptor_t dw, int want, int *count,
-    cudnnConvolutionBwdFilterAlgoPerf_t *found);
+/* What the calls of each direction take, in their order; emu_cudnn_conv.cpp has them again. */
+#define EMU_FORWARD                                                                       \
+    cudnnTensorDescriptor_t x, cudnnFilterDescriptor_t w, cudnnConvolutionDescriptor_t c, \
+        cudnnTensorDescriptor_t y
+#define EMU_BACKWARD_DATA                                                                 \
+    cudnnFilterDescriptor_t w, cudnnTensorDescriptor_t y, cudnnConvolutionDescriptor_t c, \
+        cudnnTensorDescriptor_t x
+#define EMU_BACKWARD_FILTER                                                               \
+    cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t y, cudnnConvolutionDescriptor_t c, \
+        cudnnFilterDescriptor_t w
+#define EMU_RUN_FORWARD                                                             \
+    cudnnHandle_t h, const void *alpha, cudnnTensorDescriptor_t x, const void *px,  \
+        cudnnFilterDescriptor_t w, const void *pw, cudnnConvolutionDescriptor_t c,  \
+        cudnnConvolutionFwdAlgo_t algo, void *work, size_t bytes, const void *beta, \
+        cudnnTensorDescriptor_t y, void *py
+#define EMU_RUN_BACKWARD_DATA                                                           \
+    cudnnHandle_t h, const void *alpha, cudnnFilterDescriptor_t w, const void *pw,      \
+        cudnnTensorDescriptor_t y, const void *py, cudnnConvolutionDescriptor_t c,      \
+        cudnnConvolutionBwdDataAlgo_t algo, void *work, size_t bytes, const void *beta, \
+        cudnnTensorDescriptor_t x, void *px
+#define EMU_RUN_BACKWARD_FILTER                                                           \
+    cudnnHandle_t h, const void *alpha, cudnnTensorDescriptor_t x, const void *px,        \
+        cudnnTensorDescriptor_t y, const void *py, cudnnConvolutionDescriptor_t c,        \
+        cudnnConvolutionBwdFilterAlgo_t algo, void *work, size_t bytes, const void *beta, \
+        cudnnFilterDescriptor_t w, void *pw
 
-cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t h, cudnnTensorDescriptor_t x,
-                                                      cudnnFilterDescriptor_t w,
-                                                      cudnnConvolutionDescriptor_t c,
-                                                      cudnnTensorDescriptor_t y,
-                                                      cudnnConvolutionFwdAlgo_t algo,
-                                                      size_t *bytes);
-cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(
-    cudnnHandle_t h, cudnnFilterDescriptor_t w, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t c, cudnnTensorDescriptor_t dx, cudnnConvolutionBwdDataAlgo_t algo,
-    size_t *bytes);
-cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(
-    cudnnHandle_t h, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t dy,
-    cudnnConvolutionDescriptor_t c, cudnnFilterDescriptor_t dw,
-    cudnnConvolutionBwdFilterAlgo_t algo, size_t *bytes);
-
-cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t h, const void *alpha, cudnnTensorDescriptor_t x,
-                                      const void *px, cudnnFilterDescriptor_t w, const void *pw,
-                                      cudnnConvolutionDescriptor_t c,
-                                      cudnnConvolutionFwdAlgo_t algo, void *work, size_t bytes,
-                                      const void *beta, cudnnTensorDescriptor_t y, void *py);
-cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t h, const void *alpha,
-                                           cudnnFilterDescriptor_t w, const void *pw,
-                                           cudnnTensorDescriptor_t dy, const void *pdy,
-                                           cudnnConvolutionDescriptor_t c,
-                                           cudnnConvolutionBwdDataAlgo_t algo, void *work,
-                                           size_t bytes, const void *beta,
-                                           cudnnTensorDescriptor_t dx, void *pdx);
-cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t h, const void *alpha,
-                                             cudnnTensorDescriptor_t x, const void *px,
-                                             cudnnTensorDescriptor_t dy, const void *pdy,
-                                             cudnnConvolutionDescriptor_t c,
-                                             cudnnConvolutionBwdFilterAlgo_t algo, void *work,
-                                             size_t bytes, const void *beta,
-                                             cudnnFilterDescriptor_t dw, void *pdw);
+#define EMU_CONVOLUTION(name, algo_type, operands, run)                                          \
+    cudnnStatus_t cudnnGetConvolution##name##Algorithm_v7(cudnnHandle_t h, operands, int want,   \
+                                                          int *count, algo_type##Perf_t *found); \
+    cudnnStatus_t cudnnGetConvolution##name##WorkspaceSize(cudnnHandle_t h, operands,            \
+                                                           algo_type##_t algo, size_t *bytes);   \
+    cudnnStatus_t cudnnConvolution##name(run)
+EMU_CONVOLUTION(Forward, cudnnConvolutionFwdAlgo, EMU_FORWARD, EMU_RUN_FORWARD);
+EMU_CONVOLUTION(BackwardData, cudnnConvolutionBwdDataAlgo, EMU_BACKWARD_DATA,
+                EMU_RUN_BACKWARD_DATA);
+EMU_CONVOLUTION(BackwardFilter, cudnnConvolutionBwdFilterAlgo, EMU_BACKWARD_FILTER,
+                EMU_RUN_BACKWARD_FILTER);
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,9 @@ struct settings {
     bool host_alloc_fails = false;                 /* fail-host-alloc */
     size_t memory_bytes = (size_t)8 << 30;         /* memory=MIB, of a device */
     int fail_malloc = 0;                           /* fail-malloc=N: the N-th, and later */
-    int fail_work = 0; /* fail-work=N: the N-th kernel or copy that runs ends in error 700 */
+    int cudnn = 90000;  /* cudnn=N: the version that its library tells; 0: there is none */
+    int fail_cudnn = 0; /* fail-cudnn=N: its N-th kernel, and later, are refused */
+    int fail_work = 0;  /* fail-work=N: the N-th kernel or copy that runs ends in error 700 */
 };
 const settings &set();
 

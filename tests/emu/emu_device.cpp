@@ -65,6 +65,10 @@ static void read_word(settings *s, const char *word)
         s->memory_bytes = strtoull(v, NULL, 10) << 20;
     else if (is(word, "fail-malloc", &v))
         s->fail_malloc = atoi(v);
+    else if (is(word, "cudnn", &v))
+        s->cudnn = atoi(v);
+    else if (is(word, "fail-cudnn", &v))
+        s->fail_cudnn = atoi(v);
     else if (is(word, "fail-work", &v))
         s->fail_work = atoi(v);
     else

@@ -1,0 +1,42 @@
+/*
+ * The second way of the CUDA kernels: cuDNN 8 or 9, for convolutions, pools and batch-norm, in
+ * float with fused multiply-adds and by deterministic algorithms alone. The library is looked for
+ * at run time; a build without its header has no such way (no_cudnn.c).
+ *
+ * What goes through it is settled before the first step, where the entries for work areas and plans
+ * of struct kernels are asked: each shape and direction by itself, always or where it measured
+ * faster (cudnn_choice.c). A call of a kernel then returns 1 where cuDNN computes it, which what
+ * fails turns into the device's error, and 0 where our own kernel is to: of a shape that was not
+ * planned too, a short batch's. It allocates nothing, sets nothing up, and may be recorded.
+ */
+#ifndef KERNELS_CUDA_CUDNN_PATHS_H
+#define KERNELS_CUDA_CUDNN_PATHS_H
+
+#include "kernels/cuda/device_cuda.h"
+#include "kernels/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Frees d's cuDNN handle and plans, if it has them. */
+void cudnn_close(struct device *d);
+
+/* Plan a shape of conv2d.h's; bytes of scratch. */
+size_t cudnn_conv_forward_work(struct device *d, const struct conv2d_dims *s);
+size_t cudnn_conv_backward_data_work(struct device *d, const struct conv2d_dims *s);
+size_t cudnn_conv_backward_weights_work(struct device *d, const struct conv2d_dims *s);
+
+/* As conv2d.h's, but without bias and activation. */
+int cudnn_conv_forward(struct device *d, float *out, const float *inp, const float *weight,
+                       const struct conv2d_dims *s, int add, void *work);
+int cudnn_conv_backward_data(struct device *d, float *dinp, const float *dout, const float *weight,
+                             const struct conv2d_dims *s, int add, void *work);
+int cudnn_conv_backward_weights(struct device *d, float *dweight, const float *dout,
+                                const float *inp, const struct conv2d_dims *s, float scale,
+                                void *work);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

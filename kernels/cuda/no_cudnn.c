@@ -1,0 +1,68 @@
+/* In place of the files with cuDNN's calls, in a build without its header: no second way. */
+#if !__has_include(<cudnn.h>)
+
+#include <errno.h>
+
+#include "base/err.h"
+#include "kernels/cuda/cudnn_paths.h"
+
+static int no_cudnn(void)
+{
+    return err_set(ENOTSUP, "this program was built without cuDNN: build it where cudnn.h is");
+}
+
+int device_cuda_cudnn(char version[CUDNN_VERSION_BYTES])
+{
+    return no_cudnn();
+}
+
+int device_cuda_use_cudnn(struct device *d, struct choice_book *book)
+{
+    return no_cudnn();
+}
+
+void device_cuda_choices(const struct device *d, struct gpu_choices chosen[GPU_WORK_COUNT])
+{
+    for (int i = 0; i < GPU_WORK_COUNT; i++)
+        chosen[i] = (struct gpu_choices){0, 0};
+}
+
+void cudnn_close(struct device *d)
+{
+}
+
+size_t cudnn_conv_forward_work(struct device *d, const struct conv2d_dims *s)
+{
+    return 0;
+}
+
+size_t cudnn_conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
+{
+    return 0;
+}
+
+size_t cudnn_conv_backward_weights_work(struct device *d, const struct conv2d_dims *s)
+{
+    return 0;
+}
+
+int cudnn_conv_forward(struct device *d, float *out, const float *inp, const float *weight,
+                       const struct conv2d_dims *s, int add, void *work)
+{
+    return 0;
+}
+
+int cudnn_conv_backward_data(struct device *d, float *dinp, const float *dout, const float *weight,
+                             const struct conv2d_dims *s, int add, void *work)
+{
+    return 0;
+}
+
+int cudnn_conv_backward_weights(struct device *d, float *dweight, const float *dout,
+                                const float *inp, const struct conv2d_dims *s, float scale,
+                                void *work)
+{
+    return 0;
+}
+
+#endif
