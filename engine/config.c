@@ -3,6 +3,7 @@
 #include "engine/config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,18 @@ static int read_address(const struct config *c, struct address *a, const char *h
     return 0;
 }
 
+/* Options of the CPU's backend count for more than a variable that names another device. */
+static int read_device(struct config *c)
+{
+    const char *where, *v = variable(c, "SPARSE_DEVICE", &where);
+    if (!v || config_given(c, OPT_DEVICE) || config_given(c, OPT_ISA) ||
+        config_given(c, OPT_THREADS))
+        return 0;
+    char what[64];
+    snprintf(what, sizeof(what), "SPARSE_DEVICE in %s", where);
+    return config_device(c, what, v) < 0 ? -ENVIRONMENT_OFF : 0;
+}
+
 int config_read(struct config *c, const struct words *w)
 {
     *c = (struct config){
@@ -179,6 +192,8 @@ int config_read(struct config *c, const struct words *w)
     int ret = read_words(c);
     if (!ret && option_spec(OPT_DATA_DIR)->commands & 1u << w->command)
         ret = read_files(c);
+    if (!ret && option_spec(OPT_DEVICE)->commands & 1u << w->command)
+        ret = read_device(c);
     if (!ret && c->role->upstream)
         ret = read_address(c, &c->upstream, "MASTER_UPSTREAM_HOST", "MASTER_UPSTREAM_PORT", 1);
     if (!ret && c->role->listens)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <float.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -92,17 +93,19 @@ static int parse_codec(struct config *c, const char *text)
     return number_int(&c->codec, "--codec conv:F: F", text + 5, 1, 65536);
 }
 
-static int parse_device(struct config *c, const char *text)
+int config_device(struct config *c, const char *what, const char *text)
 {
+    char number[64];
     if (!strcmp(text, "auto")) {
         c->device = DEVICE_AUTO;
     } else if (!strcmp(text, "cpu")) {
         c->device = DEVICE_CPU;
     } else if (!strncmp(text, "cuda", 4) && (!text[4] || text[4] == ':')) {
         c->device = DEVICE_CUDA;
-        return text[4] ? number_int(&c->device_number, "--device cuda:N: N", text + 5, 0, 255) : 0;
+        snprintf(number, sizeof(number), "%s cuda:N: N", what);
+        return text[4] ? number_int(&c->device_number, number, text + 5, 0, 255) : 0;
     } else {
-        return err_set(EINVAL, "--device wants auto, cpu or cuda[:N], there is \"%s\"", text);
+        return err_set(EINVAL, "%s wants auto, cpu or cuda[:N], there is \"%s\"", what, text);
     }
     return 0;
 }
@@ -264,7 +267,7 @@ int config_word(struct config *c, enum option o, const char *text)
     case OPT_OUTPUT:
         return parse_path(&c->output, o, text);
     case OPT_DEVICE:
-        return parse_device(c, text);
+        return config_device(c, "--device", text);
     case OPT_THREADS:
         return number_int(&c->threads, "--threads", text, 0, MAX_THREADS);
     case OPT_ISA:

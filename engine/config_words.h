@@ -8,4 +8,7 @@
 /* -EINVAL and a sentence with what was wanted and what was there. */
 int config_word(struct config *c, enum option o, const char *text);
 
+/* auto, cpu or cuda[:N]; the sentence names `what` it was told by. */
+int config_device(struct config *c, const char *what, const char *text);
+
 #endif

@@ -59,7 +59,8 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_LOG] = {"log", {0}, "FILE", TRAIN, 0,
         "CSV \"step,loss\", one row a step, the first step is 1"},
     [OPT_DEVICE] = {"device", {0}, "auto|cpu|cuda[:N]", RUNS | INIT, 0,
-        "auto (default) says what it took; a device that cannot be had is an error"},
+        "($SPARSE_DEVICE, else auto) auto says what it took; a device that cannot be had is an "
+        "error"},
     [OPT_THREADS] = {"threads", {0}, "N", RUNS | INIT, 0,
         "of the CPU backend; 0 (default): one a core"},
     [OPT_ISA] = {"isa", {0}, "auto|avx512|avx2|neon|plain", RUNS | INIT, 0,

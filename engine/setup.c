@@ -66,7 +66,10 @@ int setup_device(struct device **dev, const struct config *c)
         return setup_cpu(dev, c, NULL);
     if (c->device == DEVICE_CUDA) {
         int ret = setup_cuda(dev, c, c->device_number);
-        return ret < 0 ? err_prefix(ret, "--device cuda:%d", c->device_number) : 0;
+        return ret < 0 ? err_prefix(ret, "%s cuda:%d",
+                                    config_given(c, OPT_DEVICE) ? "--device" : "SPARSE_DEVICE",
+                                    c->device_number)
+                       : 0;
     }
     if (config_given(c, OPT_ISA) || config_given(c, OPT_THREADS))
         return setup_cpu(dev, c, "--isa and --threads are the CPU's");

@@ -18,9 +18,9 @@
 
 enum { MAX_WORDS = 12 };
 
-static const char *const variables[] = {"MASTER_UPSTREAM_HOST", "MASTER_UPSTREAM_PORT",
+static const char *const variables[] = {"MASTER_UPSTREAM_HOST",  "MASTER_UPSTREAM_PORT",
                                         "WORKER_LISTEN_ADDRESS", "WORKER_LISTEN_PORT",
-                                        "SPARSE_DATA_DIR"};
+                                        "SPARSE_DATA_DIR",       "SPARSE_DEVICE"};
 
 static char line[512], *argv[MAX_WORDS];
 
@@ -380,6 +380,43 @@ static void test_data_dir(void **state)
     assert_string_equal(data_dir_of("--role client"), "data found");
 }
 
+/* The device and its number of a call. */
+static int device_of(enum command command, const char *words)
+{
+    struct config c;
+    must_read(&c, command, words);
+    int device = c.device * 100 + c.device_number;
+    config_close(&c);
+    return device;
+}
+
+static void test_device_variable(void **state)
+{
+    write_file(".env", "SPARSE_DEVICE=cuda:7\n");
+    assert_int_equal(device_of(CMD_TRAIN, ""), DEVICE_CUDA * 100 + 7);
+    setenv("SPARSE_DEVICE", "cuda:3", 1);
+    assert_int_equal(device_of(CMD_TRAIN, ""), DEVICE_CUDA * 100 + 3);
+    assert_int_equal(device_of(CMD_INFER, "--conf 0.5"), DEVICE_CUDA * 100 + 3);
+    assert_int_equal(device_of(CMD_INIT, "--model small --save x"), DEVICE_CUDA * 100 + 3);
+    assert_int_equal(device_of(CMD_TRAIN, "--device auto"), DEVICE_AUTO * 100);
+    assert_int_equal(device_of(CMD_TRAIN, "--device cuda:1"), DEVICE_CUDA * 100 + 1);
+    assert_int_equal(device_of(CMD_TRAIN, "--threads 1"), DEVICE_AUTO * 100);
+    assert_int_equal(device_of(CMD_TRAIN, "--isa plain"), DEVICE_AUTO * 100);
+    setenv("SPARSE_DEVICE", "cpu", 1);
+    assert_int_equal(device_of(CMD_TRAIN, ""), DEVICE_CPU * 100);
+
+    struct config c;
+    setenv("SPARSE_DEVICE", "gpu", 1);
+    int ret = read_call(&c, CMD_TRAIN, "");
+    assert_int_equal(config_exit_status(ret), 1);
+    assert_true(ret < 0);
+    assert_string_equal(err_text(), "SPARSE_DEVICE in the environment wants auto, cpu or "
+                                    "cuda[:N], there is \"gpu\"");
+    config_close(&c);
+    assert_int_equal(device_of(CMD_DOCTOR, ""), DEVICE_AUTO * 100); /* has no --device */
+    unsetenv("SPARSE_DEVICE");
+}
+
 /* What the environment or a file does wrong is no fault of the words: exit status 1. */
 static void test_environment_off(void **state)
 {
@@ -418,6 +455,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_addresses, enter, leave),
         cmocka_unit_test_setup_teardown(test_precedence, enter, leave),
         cmocka_unit_test_setup_teardown(test_data_dir, enter, leave),
+        cmocka_unit_test_setup_teardown(test_device_variable, enter, leave),
         cmocka_unit_test_setup_teardown(test_environment_off, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
