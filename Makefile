@@ -391,7 +391,7 @@ $(OUT)/tests/emu/test_%: $(OUT)/tests/emu/test_%.o $(OUT)/tests/emu/faults.cu.o 
 $(OUT)/tests/fuzz_%: $(OUT)/tests/fuzz_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
-$(filter $(OUT)/bench/bench_cuda_%,$(BENCHES)): \
+$(filter $(OUT)/bench/bench_cuda_% $(OUT)/bench/bench_train,$(BENCHES)): \
 	$(if $(HAVE_CUDA),$(patsubst %.cu,$(OUT)/%.cu.o,$(wildcard bench/*.cu)))
 $(OUT)/bench/bench_%: $(OUT)/bench/bench_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"

@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef BENCH_BATCH
+#ifndef EMULATED
 #define BENCH_BATCH 256
+#else /* which is slow */
+#define BENCH_BATCH 1
 #endif
 #define BENCH_NORM_READS 2
 #include "base/err.h"

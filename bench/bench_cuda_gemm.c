@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "bench/conv_cases.h"
-#include "bench/cuda_peak.h"
+#include "bench/gpu_ceiling.h"
 #include "bench/sample.h"
 #include "kernels/buffer.h"
 
@@ -174,28 +174,6 @@ static void bench_convolution(struct bench *b, const struct conv_case *c)
     close_arrays(&o);
 }
 
-struct peak {
-    struct device *dev;
-    float *out;
-    double flops;
-};
-
-static void run_peak(void *arg)
-{
-    struct peak *p = arg;
-    p->flops = cuda_peak_run(p->dev, p->out);
-}
-
-static void measure_peak(struct bench *b)
-{
-    struct buffer out = floats(b, cuda_peak_floats(b->dev));
-    struct peak p = {b->dev, out.base, 0};
-    double best, median;
-    time_of(b, run_peak, &p, &best, &median);
-    b->peak = p.flops / best;
-    buffer_close(&out);
-}
-
 static void bench_all(struct bench *b)
 {
     static const struct part product = {"", gemm};
@@ -205,7 +183,7 @@ static void bench_all(struct bench *b)
     static const int squares[] = {256, 1024, 4096};
     static const int layers[][3] = {
         {1, 4096, 4096}, {16, 4096, 4096}, {64, 4096, 4096}, {64, 512, 4096}, {64, 4096, 1000}};
-    measure_peak(b);
+    b->peak = gpu_ceiling_flops(b->dev);
     for (int i = 0; i < 3; i++)
         bench_product(b, "gemm", &product, 1, squares[i], squares[i], squares[i]);
     for (int i = 0; i < 5; i++)

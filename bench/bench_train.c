@@ -1,8 +1,10 @@
 /*
  * Whole training steps and inferences, timed one by one, without network, data set or progress bar:
- * forward, loss, backward, update. One JSON line a workload. Without options it runs its own list.
+ * forward, loss, backward, update; a GPU is waited for at the end of each. One JSON line a
+ * workload. Without options it runs its own list. A device that is not there is an error.
  *
  *     bench_train [--model vgg11] [--batch 64] [--infer] [--seconds 5] [--threads N] [--isa auto]
+ *                 [--device cpu|cuda[:N]] [--conv-algo own|cudnn]
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -10,6 +12,7 @@
 #include <sys/resource.h>
 
 #include "bench/fma_peak.h"
+#include "bench/gpu_ceiling.h"
 #include "bench/sample.h"
 #include "kernels/cpu/cpu.h"
 #include "models/optimizer.h"
@@ -27,6 +30,8 @@ struct settings {
     double seconds;
     int threads;
     const char *isa;
+    int gpu; /* its number; -1: on the CPU */
+    int cudnn;
 };
 
 static void die(const char *what)
@@ -81,20 +86,45 @@ static void infer_step(struct pass *p, struct model *m, int batch)
         die("forward");
 }
 
-static void print_result(const struct workload *w, struct device *dev, struct model *m,
-                         struct sample *s, double cpu_ms)
+static struct device *open_device(const struct settings *set)
+{
+    struct device *dev;
+    if (set->gpu < 0 ? device_cpu_open(&dev, set->threads, set->isa)
+                     : device_cuda_open(&dev, set->gpu))
+        die("device");
+    if (set->cudnn && device_cuda_use_cudnn(dev) < 0)
+        die("--conv-algo cudnn");
+    return dev;
+}
+
+/* What did it, and what that reaches at best. */
+static void print_device(struct device *dev, const struct settings *set)
+{
+    if (set->gpu < 0) {
+        printf("\"isa\":\"%s\",\"threads\":%d,\"ceiling_gflops\":%.4g,", device_cpu_isa(dev),
+               device_cpu_threads(dev), fma_peak_gflops(cpu_pool(dev), device_cpu_isa(dev), 5));
+        return;
+    }
+    struct gpu_info info;
+    if (device_cuda_info(set->gpu, &info) < 0)
+        die("device");
+    printf("\"isa\":\"cuda\",\"gpu\":\"%s\",\"conv_algo\":\"%s\",\"ceiling_gflops\":%.4g,",
+           info.name, set->cudnn ? "cudnn" : "own", 1e-9 * gpu_ceiling_flops(dev));
+}
+
+static void print_result(const struct workload *w, const struct settings *set, struct device *dev,
+                         struct model *m, struct sample *s, double cpu_ms)
 {
     double median, flops = model_flops(m, 0, m->nlayer) * w->batch * (w->infer ? 1 : 3);
     sample_sort(s);
     median = sample_quantile(s, 0.5);
-    printf("{\"bench\":\"%s\",\"model\":\"%s\",\"batch\":%d,\"isa\":\"%s\",\"threads\":%d,"
-           "\"runs\":%d,\"median_ms\":%.4g,\"min_ms\":%.4g,\"p90_ms\":%.4g,\"cpu_ms\":%.4g,"
-           "\"samples_per_s\":%.5g,"
-           "\"gflops\":%.4g,\"ceiling_gflops\":%.4g,\"peak_rss_mb\":%.0f}\n",
-           w->infer ? "infer" : "train", w->model, w->batch, device_cpu_isa(dev),
-           device_cpu_threads(dev), s->n, median, sample_quantile(s, 0), sample_quantile(s, 0.9),
-           cpu_ms, 1e3 * w->batch / median, 1e-6 * flops / median,
-           fma_peak_gflops(cpu_pool(dev), device_cpu_isa(dev), 5), peak_rss_mb());
+    printf("{\"bench\":\"%s\",\"model\":\"%s\",\"batch\":%d,", w->infer ? "infer" : "train",
+           w->model, w->batch);
+    print_device(dev, set);
+    printf("\"runs\":%d,\"median_ms\":%.4g,\"min_ms\":%.4g,\"p90_ms\":%.4g,\"cpu_ms\":%.4g,"
+           "\"samples_per_s\":%.5g,\"gflops\":%.4g,\"peak_rss_mb\":%.0f}\n",
+           s->n, median, sample_quantile(s, 0), sample_quantile(s, 0.9), cpu_ms,
+           1e3 * w->batch / median, 1e-6 * flops / median, peak_rss_mb());
     fflush(stdout);
 }
 
@@ -103,13 +133,12 @@ static void run(const struct workload *w, const struct settings *set)
     enum run_mode mode = w->infer ? RUN_EVAL : RUN_TRAIN;
     const struct sgd sgd = {.lr = 1e-3f};
     struct model_options opt = model_options_default();
-    struct device *dev;
+    struct device *dev = open_device(set);
     struct model *m;
     struct pass *p;
     struct sample s;
+    struct buffer in;
     opt.dropout = 0; /* as on the other side of a comparison */
-    if (device_cpu_open(&dev, set->threads, set->isa) < 0)
-        die("device");
     if (model_open(&m, w->model, &opt) < 0 ||
         model_bind(m, dev, mode, w->infer ? MODEL_GRADS_NONE : sgd_grads(&sgd, 1)) < 0)
         die("model");
@@ -119,7 +148,13 @@ static void run(const struct workload *w, const struct settings *set)
     int32_t *labels = malloc((size_t)w->batch * sizeof(*labels));
     CHECK(inp && labels);
     random_batch(inp, n, labels, w->batch);
-    if (pass_open(&p, m, mode, w->batch, &(struct pass_ends){.in = inp}) < 0)
+    if (buffer_open(&in, dev, PLACE_DEVICE, n * sizeof(*inp), "input") < 0)
+        die("input");
+    dev->ops->copy(dev, in.base, inp, n * sizeof(*inp));
+    if (device_sync(dev) < 0)
+        die("input");
+    free(inp);
+    if (pass_open(&p, m, mode, w->batch, &(struct pass_ends){.in = in.base}) < 0)
         die("pass");
 
     double cpu_start = 0;
@@ -135,13 +170,20 @@ static void run(const struct workload *w, const struct settings *set)
         if (step >= WARM_UP)
             sample_add(&s, start);
     }
-    print_result(w, dev, m, &s, 1e3 * (cpu_seconds() - cpu_start) / s.n);
+    print_result(w, set, dev, m, &s, 1e3 * (cpu_seconds() - cpu_start) / s.n);
     sample_close(&s);
     pass_close(p);
     model_close(m);
+    buffer_close(&in);
     device_close(dev);
-    free(inp);
     free(labels);
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: bench_train [--model M --batch N --infer] [--seconds S] [--threads N] "
+                    "[--isa I] [--device cpu|cuda[:N] [--conv-algo own|cudnn]]\n");
+    return 2;
 }
 
 int main(int argc, char **argv)
@@ -156,8 +198,10 @@ int main(int argc, char **argv)
                                            {"seconds", required_argument, NULL, 's'},
                                            {"threads", required_argument, NULL, 't'},
                                            {"isa", required_argument, NULL, 'i'},
+                                           {"device", required_argument, NULL, 'd'},
+                                           {"conv-algo", required_argument, NULL, 'c'},
                                            {0}};
-    struct settings set = {.seconds = 2, .isa = "auto"};
+    struct settings set = {.seconds = 2, .isa = "auto", .gpu = -1};
     struct workload w = {NULL, 64, 0};
     for (int c; (c = getopt_long(argc, argv, "", option, NULL)) != -1;) {
         switch (c) {
@@ -179,15 +223,21 @@ int main(int argc, char **argv)
         case 'i':
             set.isa = optarg;
             break;
+        case 'd':
+            if (strncmp(optarg, "cuda", 4) == 0)
+                set.gpu = optarg[4] == ':' ? atoi(optarg + 5) : 0;
+            else if (strcmp(optarg, "cpu") != 0)
+                return usage();
+            break;
+        case 'c':
+            set.cudnn = strcmp(optarg, "cudnn") == 0;
+            break;
         default:
             return 2;
         }
     }
-    if (w.batch < 1 || optind < argc) {
-        fprintf(stderr, "usage: bench_train [--model M --batch N --infer] [--seconds S] "
-                        "[--threads N] [--isa I]\n");
-        return 2;
-    }
+    if (w.batch < 1 || optind < argc || (set.cudnn && set.gpu < 0))
+        return usage();
     if (w.model) {
         run(&w, &set);
         return 0;
