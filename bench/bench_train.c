@@ -4,8 +4,9 @@
  * workload. Without options it runs its own list. A device that is not there is an error.
  *
  *     bench_train [--model vgg11] [--batch 64] [--infer] [--seconds 5] [--threads N] [--isa auto]
- *                 [--device cpu|cuda[:N]] [--conv-algo own|cudnn]
+ *                 [--device cpu|cuda[:N]] [--conv-algo auto|own|cudnn]
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,8 +31,8 @@ struct settings {
     double seconds;
     int threads;
     const char *isa;
-    int gpu; /* its number; -1: on the CPU */
-    int cudnn;
+    int gpu;               /* its number; -1: on the CPU */
+    const char *conv_algo; /* of a GPU */
 };
 
 static void die(const char *what)
@@ -86,14 +87,35 @@ static void infer_step(struct pass *p, struct model *m, int batch)
         die("forward");
 }
 
+/* --conv-algo auto measures in each run, and keeps nothing. */
+static int not_known(struct choice_book *b, const char *key)
+{
+    return -1;
+}
+
+static void forgotten(struct choice_book *b, const char *key, int second, const double ms[2])
+{
+}
+
+static void choose_convolutions(struct device *dev, const char *algo)
+{
+    static struct choice_book measures = {not_known, forgotten};
+    if (strcmp(algo, "own") == 0)
+        return;
+    int all = strcmp(algo, "cudnn") == 0;
+    int ret = device_cuda_use_cudnn(dev, all ? NULL : &measures);
+    if (ret < 0 && (all || ret != -ENOTSUP)) /* auto without cuDNN is the own kernels */
+        die("--conv-algo");
+}
+
 static struct device *open_device(const struct settings *set)
 {
     struct device *dev;
     if (set->gpu < 0 ? device_cpu_open(&dev, set->threads, set->isa)
                      : device_cuda_open(&dev, set->gpu))
         die("device");
-    if (set->cudnn && device_cuda_use_cudnn(dev) < 0)
-        die("--conv-algo cudnn");
+    if (set->gpu >= 0)
+        choose_convolutions(dev, set->conv_algo);
     return dev;
 }
 
@@ -106,10 +128,14 @@ static void print_device(struct device *dev, const struct settings *set)
         return;
     }
     struct gpu_info info;
+    struct gpu_choices chosen[GPU_WORK_COUNT];
     if (device_cuda_info(set->gpu, &info) < 0)
         die("device");
-    printf("\"isa\":\"cuda\",\"gpu\":\"%s\",\"conv_algo\":\"%s\",\"ceiling_gflops\":%.4g,",
-           info.name, set->cudnn ? "cudnn" : "own", 1e-9 * gpu_ceiling_flops(dev));
+    device_cuda_choices(dev, chosen);
+    printf("\"isa\":\"cuda\",\"gpu\":\"%s\",\"conv_algo\":\"%s\",\"convolutions_own\":%d,"
+           "\"convolutions_cudnn\":%d,\"ceiling_gflops\":%.4g,",
+           info.name, set->conv_algo, chosen[GPU_CONVOLUTIONS].own, chosen[GPU_CONVOLUTIONS].cudnn,
+           1e-9 * gpu_ceiling_flops(dev));
 }
 
 static void print_result(const struct workload *w, const struct settings *set, struct device *dev,
@@ -179,10 +205,15 @@ static void run(const struct workload *w, const struct settings *set)
     free(labels);
 }
 
+static int conv_algo_known(const char *name)
+{
+    return !strcmp(name, "auto") || !strcmp(name, "own") || !strcmp(name, "cudnn");
+}
+
 static int usage(void)
 {
     fprintf(stderr, "usage: bench_train [--model M --batch N --infer] [--seconds S] [--threads N] "
-                    "[--isa I] [--device cpu|cuda[:N] [--conv-algo own|cudnn]]\n");
+                    "[--isa I] [--device cpu|cuda[:N] [--conv-algo auto|own|cudnn]]\n");
     return 2;
 }
 
@@ -201,7 +232,7 @@ int main(int argc, char **argv)
                                            {"device", required_argument, NULL, 'd'},
                                            {"conv-algo", required_argument, NULL, 'c'},
                                            {0}};
-    struct settings set = {.seconds = 2, .isa = "auto", .gpu = -1};
+    struct settings set = {.seconds = 2, .isa = "auto", .gpu = -1, .conv_algo = "auto"};
     struct workload w = {NULL, 64, 0};
     for (int c; (c = getopt_long(argc, argv, "", option, NULL)) != -1;) {
         switch (c) {
@@ -230,13 +261,13 @@ int main(int argc, char **argv)
                 return usage();
             break;
         case 'c':
-            set.cudnn = strcmp(optarg, "cudnn") == 0;
+            set.conv_algo = optarg;
             break;
         default:
             return 2;
         }
     }
-    if (w.batch < 1 || optind < argc || (set.cudnn && set.gpu < 0))
+    if (w.batch < 1 || optind < argc || !conv_algo_known(set.conv_algo))
         return usage();
     if (w.model) {
         run(&w, &set);
