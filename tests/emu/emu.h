@@ -43,9 +43,11 @@ struct settings {
     bool host_alloc_fails = false;                 /* fail-host-alloc */
     size_t memory_bytes = (size_t)8 << 30;         /* memory=MIB, of a device */
     int fail_malloc = 0;                           /* fail-malloc=N: the N-th, and later */
-    int cudnn = 90000;  /* cudnn=N: the version that its library tells; 0: there is none */
-    int fail_cudnn = 0; /* fail-cudnn=N: its N-th kernel, and later, are refused */
-    int fail_work = 0;  /* fail-work=N: the N-th kernel or copy that runs ends in error 700 */
+    int cudnn = 90000;    /* cudnn=N: the version that its library tells; 0: there is none */
+    int fail_cudnn = 0;   /* fail-cudnn=N: its N-th kernel, and later, are refused */
+    int fail_work = 0;    /* fail-work=N: the N-th kernel or copy that runs ends in error 700 */
+    int fail_stream = 0;  /* fail-stream=N: of those in the N-th stream that was made */
+    char trace[128] = ""; /* trace=FILE: a line for each that runs, its stream's number and what */
 };
 const settings &set();
 
@@ -74,8 +76,9 @@ kind kind_of(const void *p, size_t bytes);
 /* One thing on a stream. A wait is ready once what it waits for was done. */
 struct work {
     std::function<void()> run;
-    std::function<bool()> ready; /* NULL: at once */
-    bool counts;                 /* for fail-work: kernels and copies */
+    std::function<bool()> ready;    /* NULL: at once */
+    const char *name;               /* of a kernel, copy, graph; NULL: none of those */
+    cudaStream_t awaited = nullptr; /* of a wait: where what it waits for is queued */
 };
 cudaError_t enqueue(cudaStream_t stream, work w);
 /* Runs queued work until done() holds; `first` is who waits. */

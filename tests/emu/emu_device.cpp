@@ -71,6 +71,10 @@ static void read_word(settings *s, const char *word)
         s->fail_cudnn = atoi(v);
     else if (is(word, "fail-work", &v))
         s->fail_work = atoi(v);
+    else if (is(word, "fail-stream", &v))
+        s->fail_stream = atoi(v);
+    else if (is(word, "trace", &v))
+        snprintf(s->trace, sizeof(s->trace), "%s", v);
     else
         die("CUDA_EMU: there is no setting \"%s\", see tests/emu/emu.h", word);
 }

@@ -136,7 +136,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     lock hold(mutex());
     auto all = exec->all;
-    return enqueue(stream, {[all] { run_nodes(*all); }, nullptr, true});
+    return enqueue(stream, {[all] { run_nodes(*all); }, nullptr, "graph"});
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)

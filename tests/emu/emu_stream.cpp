@@ -5,6 +5,7 @@
  */
 #include "emu_stream.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,7 +16,8 @@
 namespace emu
 {
 static std::vector<cudaStream_t> &streams = *new std::vector<cudaStream_t>; /* outlives all */
-static int works;    /* kernels and copies that ran */
+static int made;                                                            /* streams */
+static int works;    /* kernels and copies that ran, of those that fail-work counts */
 static bool calling; /* a host function runs, which must not call CUDA */
 
 /*
@@ -44,8 +46,10 @@ static cudaStream_t pick(cudaStream_t first)
             able.push_back(s);
     bool mine = first && runnable(first);
     switch (set().streams) {
-    case settings::LAZY:
-        return mine ? first : able.empty() ? NULL : able[0];
+    case settings::LAZY: /* nothing runs but what is waited for */
+        while (first && !runnable(first))
+            first = first->queue.empty() ? NULL : first->queue.front().awaited;
+        return first ? first : able.empty() ? NULL : able[0];
     case settings::EAGER:
         return !able.empty() ? able[0] : mine ? first : NULL;
     default:
@@ -55,13 +59,25 @@ static cudaStream_t pick(cudaStream_t first)
     }
 }
 
+static void trace(cudaStream_t s, const char *name)
+{
+    static FILE *file = *set().trace ? fopen(set().trace, "a") : NULL;
+    if (file) {
+        fprintf(file, "%d %s\n", s->number, name);
+        fflush(file);
+    }
+}
+
 static void run_one(cudaStream_t s)
 {
     work w = std::move(s->queue.front());
     s->queue.pop_front();
-    if (w.counts && ++works == set().fail_work)
+    bool counts = w.name && (!set().fail_stream || set().fail_stream == s->number);
+    if (counts && ++works == set().fail_work)
         break_device(cudaErrorIllegalAddress);
-    if (!w.counts || broken() == cudaSuccess)
+    if (w.name && broken() == cudaSuccess)
+        trace(s, w.name);
+    if (!w.name || broken() == cudaSuccess)
         w.run();
 }
 
@@ -160,7 +176,7 @@ void launch(cudaStream_t stream, const shape &s, call c)
                              die("kernel %s: memory was freed or unpinned before it ran", c.name);
                          run_grid(s, c);
                      },
-                     nullptr, true});
+                     nullptr, c.name});
 }
 
 /* A wait for a stream is a mistake while it is captured. */
@@ -182,15 +198,15 @@ static cudaError_t copy(cudaStream_t s, void *dst, const void *src, size_t bytes
                                    die("memory was freed or unpinned before its copy ran");
                                memmove(dst, src, bytes);
                            },
-                           nullptr, true});
+                           nullptr, "copy"});
     if (s->capture)
         return spoil(s);
     if (to == kind::device) { /* the driver keeps a copy of what it was given */
         auto held =
             std::make_shared<std::vector<char>>((const char *)src, (const char *)src + bytes);
-        return enqueue(s, {[=] { memcpy(dst, held->data(), bytes); }, nullptr, true});
+        return enqueue(s, {[=] { memcpy(dst, held->data(), bytes); }, nullptr, "copy"});
     }
-    cudaError_t error = enqueue(s, {[=] { memmove(dst, src, bytes); }, nullptr, true});
+    cudaError_t error = enqueue(s, {[=] { memmove(dst, src, bytes); }, nullptr, "copy"});
     return error != cudaSuccess ? error : wait_for(s, [s] { return s->queue.empty(); });
 }
 } // namespace emu
@@ -206,6 +222,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
     if (!(flags & cudaStreamNonBlocking))
         die("a stream that waits for the default stream: pass cudaStreamNonBlocking");
     *stream = new CUstream_st();
+    (*stream)->number = ++made;
     streams.push_back(*stream);
     return cudaSuccess;
 }
@@ -285,12 +302,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
         return capture_record(event, stream);
     auto record = event->last = std::make_shared<event_record>();
     record->done = false;
+    record->stream = stream;
     event->capture.reset();
     return enqueue(stream, {[record] {
                                 clock_gettime(CLOCK_MONOTONIC, &record->time);
                                 record->done = true;
                             },
-                            nullptr, false});
+                            nullptr, nullptr});
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
@@ -300,21 +318,22 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     if (event->capture || (stream && stream->capture))
         return capture_wait(stream, event);
     auto record = event->last; /* what was recorded before this call */
-    return enqueue(stream, {[] {}, [record] { return record->done; }, false});
+    return enqueue(stream, {[] {}, [record] { return record->done; }, nullptr, record->stream});
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     lock hold(mutex());
     auto record = event->last;
-    return query(NULL, [record] { return record->done; });
+    return query(record->stream, [record] { return record->done; });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     lock hold(mutex());
     auto record = event->last;
-    return wait_for(NULL, [record] { return record->done; });
+    run_until([record] { return record->done; }, record->stream);
+    return fail(broken());
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
@@ -334,7 +353,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void *data)
                                              calling = false;
                                              stream->host_functions--;
                                          },
-                                         nullptr, false});
+                                         nullptr, nullptr});
     if (error == cudaSuccess) {
         stream->host_functions++;
         wake_driver();
@@ -367,5 +386,5 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t strea
         return cudaSuccess;
     if (kind_of(p, bytes) == kind::pageable)
         return fail(cudaErrorInvalidValue);
-    return enqueue(stream, {[=] { memset(p, value, bytes); }, nullptr, true});
+    return enqueue(stream, {[=] { memset(p, value, bytes); }, nullptr, "memset"});
 }

@@ -31,6 +31,7 @@ struct captured {
 /* One record of an event: who waits for it does not wait for another of the same event. */
 struct event_record {
     bool done = true; /* as of an event that was never recorded */
+    cudaStream_t stream = nullptr;
     struct timespec time = {};
 };
 
@@ -47,6 +48,7 @@ struct CUstream_st {
     std::shared_ptr<emu::capture_state> capture; /* under way, or NULL */
     std::vector<size_t> after;                   /* the nodes that the next stands behind */
     int host_functions = 0;                      /* queued */
+    int number = 0;                              /* of all that were made, from 1 */
 };
 
 struct CUevent_st {
