@@ -1,6 +1,7 @@
 /*
- * A device is one ordered queue of work and the memory it works on. The CPU device runs every call
- * at once on its worker threads; a CUDA device queues it. Calls marked (queued) may return early.
+ * A device is an ordered queue of work and the memory it works on. The CPU device runs every call
+ * at once on its worker threads; a CUDA device queues it, and may have more queues beside the
+ * first. Calls marked (queued) may return early.
  *
  *     struct device *dev;
  *     if (device_cpu_open(&dev, 0, "auto") < 0) ...
@@ -40,7 +41,18 @@ struct device_ops {
     void (*pinned_free)(struct device *d, void *p, size_t bytes);
     void (*copy)(struct device *d, void *dst, const void *src, size_t bytes); /* (queued) */
     void (*signal)(struct device *d, int eventfd); /* (queued) add 1 when all before it is done */
-    int (*sync)(struct device *d);                 /* waits; the first error of anything queued */
+    int (*sync)(struct device *d); /* waits for all lanes; the first error of anything queued */
+
+    /*
+     * Lanes: queues that run beside each other, for work that does not depend on one another. Lane
+     * 0 is the one that every device has. (all or none)
+     * lanes: makes more of them, up to so many; how many there are then, or -errno and a sentence.
+     * lane: the queue of everything that follows, here and in kernels.h, until the next call.
+     * lane_after: what is queued in this lane from now on comes after what is in that one now.
+     */
+    int (*lanes)(struct device *d, int wanted);
+    void (*lane)(struct device *d, int lane);
+    void (*lane_after)(struct device *d, int before);
 
     /*
      * Copies between pinned and device memory, beside the queue: both run while it works on. (both

@@ -186,7 +186,7 @@ template <bool QUADS>
 static void run_train(struct device *d, float *out, const float *inp, int n, int c, int hw,
                       const struct train &t)
 {
-    struct moments *found = (struct moments *)cuda_of(d)->scratch;
+    struct moments *found = (struct moments *)cuda_of(d)->now->scratch;
     for (struct channels s = channels_first(n, c, hw, QUADS); s.some; s = channels_next(s)) {
         dim3 grid(s.blocks, s.some);
         LAUNCH(d, channel_moments<QUADS>, grid, s.threads, 0, found, inp, s);
@@ -228,7 +228,7 @@ template <bool QUADS>
 static void run_backward(struct device *d, float *dinp, const float *dout, const float *inp, int n,
                          int c, int hw, const struct backward &t)
 {
-    float2 *found = (float2 *)cuda_of(d)->scratch;
+    float2 *found = (float2 *)cuda_of(d)->now->scratch;
     for (struct channels s = channels_first(n, c, hw, QUADS); s.some; s = channels_next(s)) {
         dim3 grid(s.blocks, s.some);
         LAUNCH(d, channel_sums<QUADS>, grid, s.threads, 0, found, dout, inp, s, t);

@@ -1,7 +1,8 @@
 /*
- * Copies beside the CUDA device's queue, and fences. A GPU with memory of its own has two more
- * streams, one a direction: a copy to it holds up only what is queued after the copy, a copy from
- * it waits only for what was queued before. A GPU that shares the CPU's memory has fences alone.
+ * Copies beside the CUDA device's lanes, and fences. A GPU with memory of its own has a stream for
+ * copies to it, each of which holds up only what its lane queues after it, and a stream a lane for
+ * copies from it, which wait only for what the lane had queued before. A GPU that shares the CPU's
+ * memory has fences alone.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,28 +14,21 @@ struct fence {
     cudaEvent_t event;
 };
 
-/* What is queued on `later` from now on comes after what is queued on `before` now. */
-static void order(struct device_cuda *c, cudaStream_t before, cudaStream_t later)
-{
-    cuda_note(&c->dev, cudaEventRecord(c->mark, before), "cudaEventRecord");
-    cuda_note(&c->dev, cudaStreamWaitEvent(later, c->mark, 0), "cudaStreamWaitEvent");
-}
-
 static void cuda_upload(struct device *d, void *dst, const void *pinned, size_t bytes)
 {
     struct device_cuda *c = cuda_of(d);
     cuda_use(c);
     cuda_note(d, cudaMemcpyAsync(dst, pinned, bytes, cudaMemcpyHostToDevice, c->up),
               "cudaMemcpyAsync");
-    order(c, c->up, c->stream);
+    cuda_order(c, c->up, c->stream);
 }
 
 static void cuda_download(struct device *d, void *pinned, const void *src, size_t bytes)
 {
     struct device_cuda *c = cuda_of(d);
     cuda_use(c);
-    order(c, c->stream, c->down);
-    cuda_note(d, cudaMemcpyAsync(pinned, src, bytes, cudaMemcpyDeviceToHost, c->down),
+    cuda_order(c, c->stream, c->now->down);
+    cuda_note(d, cudaMemcpyAsync(pinned, src, bytes, cudaMemcpyDeviceToHost, c->now->down),
               "cudaMemcpyAsync");
 }
 
@@ -61,15 +55,16 @@ static void cuda_fence_close(struct device *d, struct fence *f)
     free(f);
 }
 
-/* On the stream of copies to the host, which waits for the queue: so it stands behind both. Copies
- * to the device are waited for by the queue. */
+/* On the lane's stream of copies to the host, which waits for the lane: so it stands behind both.
+ * Copies to the device are waited for by the lane. */
 static void cuda_fence_set(struct device *d, struct fence *f)
 {
     struct device_cuda *c = cuda_of(d);
     cuda_use(c);
-    if (c->down)
-        order(c, c->stream, c->down);
-    cuda_note(d, cudaEventRecord(f->event, c->down ? c->down : c->stream), "cudaEventRecord");
+    cudaStream_t last = c->now->down ? c->now->down : c->stream;
+    if (last != c->stream)
+        cuda_order(c, c->stream, last);
+    cuda_note(d, cudaEventRecord(f->event, last), "cudaEventRecord");
 }
 
 static int cuda_fence_look(struct device *d, struct fence *f, int wait)
@@ -94,23 +89,12 @@ int cuda_copies_open(struct device_cuda *c)
         return 0;
     c->ops.upload = cuda_upload;
     c->ops.download = cuda_download;
-    const char *call = "cudaStreamCreateWithFlags";
     cudaError_t error = cudaStreamCreateWithFlags(&c->up, cudaStreamNonBlocking);
-    if (error == cudaSuccess)
-        error = cudaStreamCreateWithFlags(&c->down, cudaStreamNonBlocking);
-    if (error == cudaSuccess) {
-        call = "cudaEventCreateWithFlags";
-        error = cudaEventCreateWithFlags(&c->mark, cudaEventDisableTiming);
-    }
-    return error == cudaSuccess ? 0 : cuda_failed(error, call);
+    return error == cudaSuccess ? 0 : cuda_failed(error, "cudaStreamCreateWithFlags");
 }
 
 void cuda_copies_close(struct device_cuda *c)
 {
-    if (c->mark)
-        cudaEventDestroy(c->mark);
-    if (c->down)
-        cudaStreamDestroy(c->down);
     if (c->up)
         cudaStreamDestroy(c->up);
 }

@@ -79,6 +79,13 @@ int device_cuda_use_cudnn(struct device *d, struct choice_book *book)
     return ret;
 }
 
+void cudnn_lane(struct device *d)
+{
+    struct cudnn *c = cuda_of(d)->cudnn;
+    if (c)
+        cudnn_must(d, c->cudnnSetStream(c->handle, cuda_of(d)->stream), "cudnnSetStream");
+}
+
 void device_cuda_choices(const struct device *d, struct gpu_choices chosen[GPU_WORK_COUNT])
 {
     const struct cudnn *c = ((const struct device_cuda *)d)->cudnn;

@@ -22,6 +22,9 @@ extern "C" {
 /* Frees d's cuDNN handle and plans, if it has them. */
 void cudnn_close(struct device *d);
 
+/* d's lane is another one: its cuDNN, if it has one, queues there. */
+void cudnn_lane(struct device *d);
+
 /* Plan a shape of conv2d.h's; bytes of scratch. */
 size_t cudnn_conv_forward_work(struct device *d, const struct conv2d_dims *s);
 size_t cudnn_conv_backward_data_work(struct device *d, const struct conv2d_dims *s);

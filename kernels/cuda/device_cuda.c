@@ -1,7 +1,7 @@
 /*
- * The CUDA device: one stream that kernels and copies queue on, device memory, host memory pinned
- * in place, and the first error of anything queued, kept for device_sync. Plain C on the runtime's
- * C interface. no_cuda.c stands here in a build without CUDA.
+ * The CUDA device: device memory, host memory pinned in place or by the driver, and the first error
+ * of anything queued, kept for device_sync. Its queues are lanes.c. Plain C on the runtime's C
+ * interface. no_cuda.c stands here in a build without CUDA.
  */
 #include "kernels/cuda/device_cuda.h"
 #include "kernels/cuda/cudnn_paths.h"
@@ -23,23 +23,13 @@ int cuda_failed(cudaError_t error, const char *call)
     return err_set(err, "%s: %s (CUDA error %d)", call, cudaGetErrorString(error), error);
 }
 
-/* All that is queued, on all streams: copies to the device are waited for by the queue. */
-static void cuda_wait(struct device_cuda *c)
-{
-    cuda_note(&c->dev, cudaStreamSynchronize(c->stream), "a kernel or copy");
-    if (c->down)
-        cuda_note(&c->dev, cudaStreamSynchronize(c->down), "a copy to the host");
-}
-
 static void cuda_close(struct device *d)
 {
     struct device_cuda *c = cuda_of(d);
     cuda_use(c);
     cuda_copies_close(c);
-    cudaFree(c->scratch);
     cudnn_close(d);
-    if (c->stream)
-        cudaStreamDestroy(c->stream);
+    cuda_lanes_close(c);
     free(c);
 }
 
@@ -110,7 +100,7 @@ static void cuda_unpin(struct device *d, void *p, size_t bytes)
 {
     struct device_cuda *c = cuda_of(d);
     cuda_use(c);
-    cuda_wait(c);
+    cuda_lanes_wait(c);
     cuda_note(d, cudaHostUnregister(p), "cudaHostUnregister");
 }
 
@@ -140,7 +130,7 @@ static void cuda_pinned_free(struct device *d, void *p, size_t bytes)
     void *given;
     memcpy(&given, (char *)p - sizeof(given), sizeof(given));
     cuda_use(c);
-    cuda_wait(c);
+    cuda_lanes_wait(c);
     cuda_note(d, cudaFreeHost(given), "cudaFreeHost");
 }
 
@@ -169,7 +159,7 @@ static int cuda_sync(struct device *d)
 {
     struct device_cuda *c = cuda_of(d);
     cuda_use(c);
-    cuda_wait(c);
+    cuda_lanes_wait(c);
     return c->error == cudaSuccess ? 0 : cuda_failed(c->error, c->failed);
 }
 
@@ -242,15 +232,9 @@ int device_cuda_open(struct device **out, int ordinal)
         error = cudaDeviceGetAttribute(&c->sm_count, cudaDevAttrMultiProcessorCount, ordinal);
     if (error == cudaSuccess)
         error = cudaDeviceGetAttribute(&c->pins, cudaDevAttrHostRegisterSupported, ordinal);
-    if (error == cudaSuccess) {
-        call = "cudaStreamCreateWithFlags";
-        error = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
-    }
-    if (error == cudaSuccess) {
-        call = "cudaMalloc";
-        error = cudaMalloc(&c->scratch, CUDA_SCRATCH);
-    }
-    ret = error == cudaSuccess ? cuda_copies_open(c) : cuda_failed(error, call);
+    ret = error == cudaSuccess ? cuda_lanes_open(c) : cuda_failed(error, call);
+    if (ret == 0)
+        ret = cuda_copies_open(c);
     if (ret < 0) {
         cuda_close(&c->dev);
         return ret;

@@ -1,6 +1,6 @@
 /*
  * The CUDA device's own struct, for its kernels and for what makes up the device: device_cuda.c,
- * copies.c, recordings.c. C and C++; the runtime's C interface alone.
+ * lanes.c, copies.c, recordings.c. C and C++; the runtime's C interface alone.
  */
 #ifndef KERNELS_CUDA_DEVICE_CUDA_H
 #define KERNELS_CUDA_DEVICE_CUDA_H
@@ -9,21 +9,33 @@
 
 #include "kernels/device.h"
 
-enum { CUDA_SCRATCH = 64 << 10 };
+enum {
+    CUDA_SCRATCH = 64 << 10,
+    CUDA_LANES = 5, /* the first, and four that run beside it */
+};
 
 struct cudnn; /* cudnn_plan.h */
+
+/* What is one queue's own. */
+struct cuda_lane {
+    cudaStream_t stream;
+    cudaStream_t down; /* copies from its results, on a GPU with memory of its own */
+    void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
+};
 
 struct device_cuda {
     struct device dev; /* first */
     struct device_ops ops;
     int ordinal;
-    cudaStream_t stream;   /* the one queue of this device's work */
-    cudaStream_t up, down; /* copies beside it, on a GPU with memory of its own */
-    cudaEvent_t mark;      /* makes one stream wait for another; used at once */
-    int integrated;        /* GPU and CPU share their memory (Jetson) */
-    int pins;              /* pages can be pinned in place; 0 as soon as one could not */
+    cudaStream_t stream;   /* of the lane that work is queued in now */
+    struct cuda_lane *now; /* that lane */
+    struct cuda_lane lane[CUDA_LANES];
+    int nlane;
+    cudaStream_t up;  /* copies to the GPU, on one with memory of its own */
+    cudaEvent_t mark; /* makes one stream wait for another; used at once */
+    int integrated;   /* GPU and CPU share their memory (Jetson) */
+    int pins;         /* pages can be pinned in place; 0 as soon as one could not */
     int sm_count;
-    void *scratch; /* CUDA_SCRATCH bytes of GPU memory, from one kernel of an entry to its next */
     cudaError_t error;   /* the first error of anything queued, sticky; cudaSuccess */
     const char *failed;  /* the call that reported it */
     struct cudnn *cudnn; /* the second way; NULL: all goes through our own kernels */
@@ -59,6 +71,16 @@ int cuda_failed(cudaError_t error, const char *call);
 
 /* Pins host pages in place, for the GPU that this thread uses; cudaHostUnregister undoes it. */
 int cuda_register(int ordinal, void *p, size_t bytes);
+
+/* What is queued on `later` from now on comes after what is queued on `before` now. */
+void cuda_order(struct device_cuda *c, cudaStream_t before, cudaStream_t later);
+
+/* Adds the entries of lanes.c, with one lane. */
+int cuda_lanes_open(struct device_cuda *c);
+void cuda_lanes_close(struct device_cuda *c);
+
+/* Waits for all lanes and their copies. */
+void cuda_lanes_wait(struct device_cuda *c);
 
 /* Adds the entries of copies.c (upload, download where the GPU has memory of its own, fences) and
  * of recordings.c to c->ops. */
