@@ -94,7 +94,7 @@ void stream_close(struct stream *s)
 {
     if (!s)
         return;
-    if (s->pending_room > 0)
+    if (s->nlane > 0)
         stream_drain(s); /* of a stream that failed; what the device says was said */
     for (int i = 0; i < s->nslot; i++)
         pass_close(s->slot[i].pass);

@@ -93,6 +93,10 @@ static void forward(struct stream *s)
 {
     struct stream_slot *slot = slot_of(s, s->frame);
     const struct micro *m = &slot->micro;
+    if (slot->pass)
+        model_fold(s->node->model); /* weights may have been loaded since stream_open */
+    stream_lane(s, slot->lane);
+    stream_lane_after(s, 0);
     stream_fetch(s, &slot->in, &s->prev_tensor, m->n, 1);
     if (slot->pass) {
         pass_set(slot->pass, m->n, s->plan.seed, m->step, 0);
@@ -100,6 +104,7 @@ static void forward(struct stream *s)
     }
     stream_deliver(s, &slot->out, s->next ? &s->next_tensor : &s->answer_tensor, m->n, 1);
     stream_later(s, s->next ? THEN_PUBLISH_NEXT : THEN_ANSWER, s->frame++);
+    stream_lane(s, 0);
     stream_mark(s, STEP_FORWARD);
 }
 

@@ -27,6 +27,7 @@ struct stream_end {
 /* What pass i works with, in slot i of the rings. */
 struct stream_slot {
     struct pass *pass; /* NULL: a node without layers */
+    int lane;          /* of the device: where it runs */
     struct stream_end in, out, dout, din;
     int32_t *labels; /* of a stream without prev: the loader fills them in here */
     struct micro micro;
@@ -37,21 +38,30 @@ struct stream_slot {
 enum stream_then {
     THEN_PUBLISH_NEXT, /* the output is in next's slot */
     THEN_PUBLISH_PREV, /* training: the loss is known, the gradient in prev's slot */
-    THEN_RELEASE,      /* training: nobody reads the slots of both neighbours' frames any more */
     THEN_ANSWER,       /* inference: the last node's predictions can be read */
+    THEN_RELEASE,      /* training: nobody reads the slots of both neighbours' frames any more */
     THEN_COUNT
 };
 
 struct stream_pending {
     enum stream_then then;
-    uint64_t frame; /* of both channels, or the request's number in order */
+    uint64_t frame;  /* of both channels, or the request's number in order */
+    uint64_t number; /* of all that were queued */
     struct fence *fence;
+};
+
+/* Those of one kind, oldest first: a ring of nslot. Kinds do not wait for each other. */
+struct stream_waiting {
+    struct stream_pending *entry;
+    int count;
+    uint64_t first;
 };
 
 struct stream {
     struct node *node;
     struct stream_plan plan;
     int nslot;                                             /* frames under way at once */
+    int nlane;                                             /* of the device that it uses */
     int micro_samples;                                     /* the most of one micro-batch */
     struct tensor prev_tensor, next_tensor, answer_tensor; /* answer_tensor: of an inference */
     struct channel *prev, *next;
@@ -63,11 +73,10 @@ struct stream {
     struct buffer memory;      /* pinned: rings, loader's input, answers */
     struct buffer shadow;      /* the device's: ends that are copied or converted */
     struct frame_memory prev_rx, prev_tx, next_rx, next_tx;
-    struct stream_slot *slot; /* nslot of them */
-    /* queued on the device and not handed on: a ring, in the device's order */
-    struct stream_pending *pending;
-    int npending, pending_room;
-    uint64_t pending_first;
+    struct stream_slot *slot;                  /* nslot of them */
+    struct stream_waiting waiting[THEN_COUNT]; /* queued on the device and not handed on */
+    int npending;                              /* of all kinds */
+    uint64_t nqueued;
     bool update_begun;
     uint64_t copied_bytes;
     uint64_t mark_ns, part_ns[STEP_PART_COUNT]; /* up to when the parts are counted */
@@ -117,10 +126,15 @@ void stream_fetch(struct stream *s, const struct stream_end *end, const struct t
 void stream_deliver(struct stream *s, const struct stream_end *end, const struct tensor *t, int n,
                     float scale);
 
-/* `then` is due once all that was queued until now is done. */
+/* device_ops.lane and lane_after, where the stream's passes have lanes: else all is in one. Whoever
+ * leaves lane 0 comes back to it, unless it fails. */
+void stream_lane(struct stream *s, int lane);
+void stream_lane_after(struct stream *s, int before);
+
+/* `then` is due once all that was queued until now in this lane is done. */
 void stream_later(struct stream *s, enum stream_then then, uint64_t frame);
-/* 1 and the oldest entry if it is due; `wait`: not before; 0: not yet, or there is none; the
- * device's error. It is taken off. */
+/* 1 and an entry that is due, of its kind the oldest; `wait`: not before there is one; 0: not yet,
+ * or there is none; the device's error. It is taken off. */
 int stream_due(struct stream *s, bool wait, struct stream_pending *due);
 /* What is queued runs out, nothing is handed on. The device's error. */
 int stream_drain(struct stream *s);

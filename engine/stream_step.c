@@ -38,7 +38,6 @@ static int take_input(struct stream *s, const struct feed *feed, int index)
             return ret;
         slot->micro = stream_micro(h->step, (int)h->n_full, s->plan.micro_batches, index);
     }
-    stream_fetch(s, &slot->in, &s->prev_tensor, slot->micro.n, 1);
     return 0;
 }
 
@@ -111,6 +110,8 @@ static int forward(struct stream *s, const struct feed *feed, int index)
         return ret;
     stream_mark(s, STEP_QUEUE);
     const struct micro *m = &slot->micro;
+    stream_lane(s, slot->lane);
+    stream_fetch(s, &slot->in, &s->prev_tensor, m->n, 1);
     if (slot->pass) {
         pass_set(slot->pass, m->n, s->plan.seed, m->step, (uint64_t)m->first);
         pass_forward(slot->pass);
@@ -121,6 +122,7 @@ static int forward(struct stream *s, const struct feed *feed, int index)
     } else {
         pass_loss(slot->pass, labels_of(s, slot, frame), m->n_full);
     }
+    stream_lane(s, 0);
     stream_mark(s, STEP_FORWARD);
     return hand_on(s, false);
 }
@@ -137,8 +139,6 @@ static int take_answer(struct stream *s, struct stream_slot *slot, uint64_t fram
                        channel_peer(s->next), h->step, h->micro, h->n_samples, m->step, m->index,
                        m->n);
     slot->loss = h->loss;
-    if (slot->pass)
-        stream_fetch(s, &slot->dout, &s->next_tensor, m->n, 1 / f16_gradient_scale);
     return 0;
 }
 
@@ -150,11 +150,16 @@ static int backward(struct stream *s, int index)
     int ret = s->next ? take_answer(s, slot, frame) : 0;
     if (ret < 0)
         return ret;
+    stream_lane(s, slot->lane);
+    if (slot->pass && s->next)
+        stream_fetch(s, &slot->dout, &s->next_tensor, slot->micro.n, 1 / f16_gradient_scale);
     if (slot->pass)
         pass_backward_data(slot->pass);
     if (s->plan.gradient_to_prev)
         stream_deliver(s, &slot->din, &s->prev_tensor, slot->micro.n, f16_gradient_scale);
     stream_later(s, THEN_PUBLISH_PREV, frame);
+    stream_lane(s, 0);
+    stream_lane_after(s, slot->lane); /* gradients of weights add up in the order of steps */
     if ((ret = hand_on(s, false)) < 0)
         return ret;
     if (slot->pass) {
@@ -226,6 +231,11 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
     if (!s->mark_ns)
         s->mark_ns = clock_now_ns();
     bool stopped = false;
+    for (int lane = 1; lane < s->nlane; lane++) { /* this step's passes see the last one's update */
+        stream_lane(s, lane);
+        stream_lane_after(s, 0);
+    }
+    stream_lane(s, 0);
     int ret = run_micros(s, feed, &stopped);
     if (stopped) /* whether it has finished or failed: it is not begun anew */
         net_stop(node->net);

@@ -28,6 +28,12 @@
 
 enum { N = 1000, FLOATS = N * (int)sizeof(float) };
 
+#ifdef EMULATED
+static const bool on_emulator = true;
+#else
+static const bool on_emulator = false;
+#endif
+
 /* Each child's own. */
 static struct device *d;
 static const struct device_ops *ops;
@@ -253,6 +259,35 @@ static void recordings_in_a_lane(void **state)
     in_each(recording);
 }
 
+/* A convolution that doubles, through cuDNN where it is: in the lane of its copies. */
+static const char *cudnn(void)
+{
+    static const struct conv2d_dims s = {1, 1, 25, 40, 1, 1, 1, 1, 1, 0, 0, 25, 40};
+    struct buffer work;
+    const char *wrong = setup(3);
+    WANT(!wrong && (device_cuda_use_cudnn(d, NULL) == 0 || !on_emulator));
+    WANT(buffer_open(&work, d, PLACE_DEVICE, k->conv2d_work(d, &s, 0), "work") == 0);
+    k->fill(d, z, 1, 2);
+    for (int lane = 2; lane >= 0; lane--) {
+        memset(out, 0, FLOATS);
+        ops->lane(d, lane);
+        ops->lane_after(d, 0);
+        ops->copy(d, x, in, FLOATS);
+        k->conv2d_forward(d, y, x, z, NULL, &s, ACT_NONE, work.base);
+        ops->copy(d, out, y, FLOATS);
+        WANT(device_sync(d) == 0 && is(out, 2));
+        k->fill(d, y, N, 0);
+        WANT(device_sync(d) == 0);
+    }
+    buffer_close(&work);
+    return teardown();
+}
+
+static void cudnn_in_a_lane(void **state)
+{
+    in_each(cudnn);
+}
+
 static const char *bounds(void)
 {
     const char *wrong = setup(2);
@@ -331,7 +366,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lanes_in_order),        cmocka_unit_test(lanes_beside_each_other),
         cmocka_unit_test(copies_beside_kernels), cmocka_unit_test(scratch_of_each_lane),
-        cmocka_unit_test(recordings_in_a_lane),  cmocka_unit_test(number_of_lanes),
+        cmocka_unit_test(cudnn_in_a_lane),       cmocka_unit_test(recordings_in_a_lane),
+        cmocka_unit_test(number_of_lanes),
 #ifdef EMULATED
         cmocka_unit_test(errors_of_any_lane),
 #endif
