@@ -5,9 +5,12 @@
 # (its best settings, batch 64). One JSON line a suite.
 #
 #     bench_split.sh [MODEL...]      small and vgg11 by default
+#
+# SUITES names some of them. MICRO_BATCHES=K: of those that are split, and of one more, aio-micro. BATCHES and ENGINE
+# stand in place of the usual ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-engine=build/sparse-engine rounds=${ROUNDS:-3}
+engine=${ENGINE:-build/sparse-engine} rounds=${ROUNDS:-3} micro=${MICRO_BATCHES:-1}
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
 unset MASTER_UPSTREAM_HOST MASTER_UPSTREAM_PORT WORKER_LISTEN_ADDRESS WORKER_LISTEN_PORT
@@ -27,6 +30,7 @@ start_worker() { # NAME ARGUMENT...: its port in $port
 measure() { # SUITE ARGUMENT...: one line of samples/s into $work/SUITE
     local suite=$1
     shift
+    [[ " $suites " == *" $suite "* ]] || return 0
     "$engine" train --dataset shapes "$@" 2>/dev/null | sed -n 's/.*, \([0-9.]*\) samples\/s; loss.*/\1/p' \
         >>"$work/$suite"
 }
@@ -47,7 +51,8 @@ for model in "$@"; do
     cut=$("$engine" inspect --model "$model" --json | grep -o '"default_cut": *[0-9]*' | grep -o '[0-9]*$')
     batches=8
     [ "$model" != small ] || batches=780
-    suites="aio source-final source-intermediate-final client-final"
+    batches=${BATCHES:-$batches}
+    suites=${SUITES:-aio source-final source-intermediate-final client-final}
     rm -f "$work"/*
     start_worker whole --model "$model" --role final --layers 0:
     whole=$port
@@ -58,6 +63,8 @@ for model in "$@"; do
     for _ in $(seq "$rounds"); do
         run=(--model "$model" --batches "$batches")
         measure aio --role aio "${run[@]}"
+        run+=(--micro-batches "$micro")
+        measure aio-micro --role aio "${run[@]}"
         measure source-final --role source --upstream "127.0.0.1:$whole" "${run[@]}"
         measure source-intermediate-final --role source --upstream "127.0.0.1:$first" "${run[@]}"
         measure client-final --role client --layers ":$cut" --upstream "127.0.0.1:$last" "${run[@]}"
@@ -67,10 +74,11 @@ for model in "$@"; do
     wait
     aio=$(median "$work/aio")
     for suite in $suites; do
-        awk -v m="$model" -v s="$suite" -v v="$(median "$work/$suite")" -v a="$aio" \
+        k=$([ "$suite" = aio ] && echo 1 || echo "$micro")
+        awk -v k="$k" -v m="$model" -v s="$suite" -v v="$(median "$work/$suite")" -v a="$aio" \
             -v o="$(original "$model" "$suite")" -v lo="$(sort -n "$work/$suite" | head -n 1)" \
             -v hi="$(sort -n "$work/$suite" | tail -n 1)" 'BEGIN {
             printf "{\"bench\":\"split train %s %s\",\"batch\":64,\"samples_per_s\":%.1f,\"min\":%.1f,\"max\":%.1f,", m, s, v, lo, hi
-            printf "\"ms_per_batch\":%.3f,\"vs_aio\":%.3f,\"original\":%s}\n", 64000 / v, v / a, o}'
+            printf "\"ms_per_batch\":%.3f,\"vs_aio\":%.3f,\"original\":%s,\"micro_batches\":%d}\n", 64000 / v, v / a, o == "" ? "null" : o, k}'
     done
 done

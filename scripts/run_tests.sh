@@ -3,7 +3,7 @@
 #
 # Runs the test programs that were built in each mode (build/MODE/tests/test_*), from the repository
 # root, and tests/test_*.sh once, with the release build. Each gets a time limit and, in SPARSE_ENGINE,
-# the program's path. cmocka's results are added up; the last line is "N passed, N failed, N skipped".
+# the program's path, their logs in TEST_LOGS (build/test-logs). cmocka's results are added up; the last line is "N passed, N failed, N skipped".
 #
 # Exit status 77 is a skipped program. A crash, a time-out, a sanitizer's report (of a child process
 # too), or a program that ran no test, is a failure, and so is a run in which nothing passed.
@@ -62,7 +62,7 @@ if [ "${1:-}" = --only ]; then
     shift 2
 fi
 [ $# -gt 0 ] || set -- release
-logs=$PWD/build/test-logs
+logs=${TEST_LOGS:-$PWD/build/test-logs}
 rm -rf "$logs"
 
 # Programs in sanitizer builds start first: they take longest.
