@@ -42,14 +42,14 @@ static inline bool pair_can(enum net_transport transport)
 
 enum { PAIR_SLOTS = 4, PAIR_CLASSES = 10 };
 
-/* Frames of n_max samples of `row` floats each. */
+/* Frames of n_max samples of `row` floats each, in rings of so many slots. */
 struct pair_shape {
-    int n_max, row;
+    int n_max, row, slots;
 };
 
-static inline struct frame_memory pair_memory(size_t aux_max, size_t payload_max)
+static inline struct frame_memory pair_memory(int slots, size_t aux_max, size_t payload_max)
 {
-    struct frame_memory m = {.nslot = PAIR_SLOTS, .aux_max = aux_max, .payload_max = payload_max};
+    struct frame_memory m = {.nslot = slots, .aux_max = aux_max, .payload_max = payload_max};
     m.base = aligned_alloc(FRAME_PAGE, frame_memory_bytes(m.nslot, aux_max, payload_max));
     assert_non_null(m.base);
     memset(m.base, 0xa5, frame_memory_bytes(m.nslot, aux_max, payload_max));
@@ -60,8 +60,8 @@ static inline struct frame_memory pair_memory(size_t aux_max, size_t payload_max
 static inline struct channel_rings pair_rings(const struct pair_shape *s, bool up)
 {
     size_t payload = (size_t)s->n_max * (size_t)s->row * 4, labels = (size_t)s->n_max * 4;
-    struct channel_rings r = {.tx = pair_memory(up ? 0 : labels, payload),
-                              .rx = pair_memory(up ? labels : 0, payload)};
+    struct channel_rings r = {.tx = pair_memory(s->slots, up ? 0 : labels, payload),
+                              .rx = pair_memory(s->slots, up ? labels : 0, payload)};
     r.expect = (struct wire_expect){
         .types = up ? 1u << WIRE_ACTIVATION : 1u << WIRE_GRADIENT | 1u << WIRE_LOSS,
         .dtype = WIRE_F32,

@@ -101,7 +101,7 @@ static int raw_receive(int fd, char *buf)
 
 static size_t make_hello(char *out)
 {
-    struct hello h = pair_hello(&(struct pair_shape){N, ROW});
+    struct hello h = pair_hello(&(struct pair_shape){N, ROW, PAIR_SLOTS});
     struct wire_head head;
 
     wire_head_init(&head, WIRE_HELLO, 0);
@@ -152,7 +152,7 @@ static int open_files(void)
 /* A good neighbour: one frame there and back, a clean end. Bounded by its own waits. */
 static void good_neighbour(int port, struct net_options opt)
 {
-    struct pair_shape shape = {N, ROW};
+    struct pair_shape shape = {N, ROW, PAIR_SLOTS};
     struct hello h = pair_hello(&shape);
     struct channel_rings rings = pair_rings(&shape, false);
     struct net *n;
@@ -187,7 +187,8 @@ struct scene {
 
 static void scene_open(struct scene *s, int v)
 {
-    *s = (struct scene){.server = {.opt = options(v), .shape = {N, ROW}}, .files = open_files()};
+    *s = (struct scene){.server = {.opt = options(v), .shape = {N, ROW, PAIR_SLOTS}},
+                        .files = open_files()};
     pair_server_start(&s->server, "127.0.0.1");
 }
 
@@ -508,7 +509,7 @@ static void say_gradient(struct villain *w, uint64_t seq, int row, size_t bytes)
 
 static void villain_case(int v, struct villain *w, int frames_before, int error, const char *why)
 {
-    struct pair_shape shape = {N, ROW};
+    struct pair_shape shape = {N, ROW, PAIR_SLOTS};
     struct net_options opt = options(v);
     struct hello h = pair_hello(&shape);
     struct channel_rings rings = pair_rings(&shape, false);
@@ -572,7 +573,7 @@ static void test_villains_that_listen(void **state)
 static void test_answer_cut_short_is_retried(void **state)
 {
     for (int v = next(0); v < NVARIANT; v = next(v + 1)) {
-        struct pair_shape shape = {N, ROW};
+        struct pair_shape shape = {N, ROW, PAIR_SLOTS};
         struct net_options opt = options(v);
         struct hello h = pair_hello(&shape);
         struct channel_rings rings = pair_rings(&shape, false);

@@ -16,7 +16,7 @@
 
 enum { CLIENTS = 5, FRAMES_EACH = 200, N = 3, ROW = 50 };
 
-static const struct pair_shape shape = {N, ROW};
+static const struct pair_shape shape = {N, ROW, PAIR_SLOTS};
 
 struct stream {
     struct channel *c;
