@@ -180,26 +180,41 @@ static inline void check_close(struct device *d)
         device_close(d);
 }
 
-/*
- * Calls fn(device, reference device) for each instruction set of this machine but the reference,
- * and for a GPU. fn's arrays must be guarded ones, which both can reach. MODE=emu runs the GPU's
- * alone: MODE=asan has the others.
- */
+/* The reference, and each device that is compared with it: every instruction set of this machine, and
+ * a GPU. MODE=emu has the GPU alone: MODE=asan has the others. */
+struct check_devices {
+    struct device *ref, *d[8];
+    int n;
+};
+
+static inline struct check_devices check_devices_open(int threads)
+{
+    struct check_devices all = {.ref = check_device("reference", 1)};
+    if (check_cuda())
+        all.d[all.n++] = check_cuda();
+#ifndef EMULATED
+    for (const char *const *isa = device_cpu_isas(); *isa; isa++)
+        if (strcmp(*isa, "reference") != 0)
+            all.d[all.n++] = check_device(*isa, threads);
+#endif
+    return all;
+}
+
+static inline void check_devices_close(struct check_devices *all)
+{
+    for (int i = 0; i < all->n; i++)
+        check_close(all->d[i]);
+    device_close(all->ref);
+}
+
+/* Calls fn(device, reference device) for each of them. fn's arrays must be guarded ones, which both can
+ * reach. */
 static inline void check_each_isa(void (*fn)(struct device *d, struct device *ref), int threads)
 {
-    struct device *ref = check_device("reference", 1);
-    if (check_cuda())
-        fn(check_cuda(), ref);
-#ifndef EMULATED
-    for (const char *const *isa = device_cpu_isas(); *isa; isa++) {
-        if (strcmp(*isa, "reference") == 0)
-            continue;
-        struct device *d = check_device(*isa, threads);
-        fn(d, ref);
-        device_close(d);
-    }
-#endif
-    device_close(ref);
+    struct check_devices all = check_devices_open(threads);
+    for (int i = 0; i < all.n; i++)
+        fn(all.d[i], all.ref);
+    check_devices_close(&all);
 }
 
 #endif

@@ -113,8 +113,9 @@ static inline float *conv_backward_weights(struct device *d, const struct conv_d
     return both;
 }
 
+/* Frees got. */
 static inline void conv_compare(const char *op, struct device *d, const struct conv_data *x,
-                                float *got, float *want, size_t count)
+                                float *got, const float *want, size_t count)
 {
     const struct conv2d_dims *s = &x->dims;
     char what[256];
@@ -124,28 +125,54 @@ static inline void conv_compare(const char *op, struct device *d, const struct c
              s->kw, s->sh, s->sw, s->ph, s->pw);
     check_nmse(what, got, want, count, conv_limit(s));
     guarded_free(got);
-    guarded_free(want);
 }
 
 /*
- * All three operations of one shape, set and added, with and without bias, each activation (of
- * large ones two: the reference is slow).
+ * All three operations of one shape, set and added, with and without bias, each activation. Of a
+ * large one each operation once, with all that it can do: the reference is slow.
  */
+static inline void conv_check_case(const struct check_devices *all, struct conv_case s,
+                                   int transposed)
+{
+    static const enum act acts[ACT_COUNT] = {ACT_NONE, ACT_RELU, ACT_SIGMOID, ACT_LEAKY};
+    struct conv_data x = conv_data_new(s, transposed);
+    int large = x.n_out * (size_t)(s.c * s.kh * s.kw) > 10000000;
+    for (int i = large ? ACT_COUNT - 1 : 0; i < ACT_COUNT; i++) {
+        float *want = conv_forward(all->ref, &x, i > 0, acts[i]);
+        for (int j = 0; j < all->n; j++)
+            conv_compare("forward", all->d[j], &x, conv_forward(all->d[j], &x, i > 0, acts[i]),
+                         want, x.n_out);
+        guarded_free(want);
+    }
+    for (int add = large; add < 2; add++) {
+        float scale = add ? 1 : -0.03f;
+        float *dinp = conv_backward_data(all->ref, &x, add);
+        float *dweight = conv_backward_weights(all->ref, &x, add, scale);
+        for (int j = 0; j < all->n; j++) {
+            struct device *d = all->d[j];
+            conv_compare("backward data", d, &x, conv_backward_data(d, &x, add), dinp, x.n_inp);
+            conv_compare("backward weights", d, &x, conv_backward_weights(d, &x, add, scale),
+                         dweight, x.n_weight + x.n_bias);
+        }
+        guarded_free(dinp);
+        guarded_free(dweight);
+    }
+    conv_data_free(&x);
+}
+
 static inline void conv_against_reference(struct device *d, struct device *ref, struct conv_case s,
                                           int transposed)
 {
-    struct conv_data x = conv_data_new(s, transposed);
-    int acts = x.n_out * (size_t)(s.c * s.kh * s.kw) > 10000000 ? 2 : ACT_COUNT;
-    for (int act = 0; act < acts; act++)
-        conv_compare("forward", d, &x, conv_forward(d, &x, act != 0, (enum act)act),
-                     conv_forward(ref, &x, act != 0, (enum act)act), x.n_out);
-    for (int add = 0; add < 2; add++) {
-        conv_compare("backward data", d, &x, conv_backward_data(d, &x, add),
-                     conv_backward_data(ref, &x, add), x.n_inp);
-        conv_compare("backward weights", d, &x, conv_backward_weights(d, &x, add, add ? 1 : -0.03f),
-                     conv_backward_weights(ref, &x, add, add ? 1 : -0.03f), x.n_weight + x.n_bias);
-    }
-    conv_data_free(&x);
+    conv_check_case(&(struct check_devices){.ref = ref, .d = {d}, .n = 1}, s, transposed);
+}
+
+/* Of each case, on each device; the reference computes it once for all of them. */
+static inline void conv_check_cases(const struct conv_case cases[], size_t n, int transposed)
+{
+    struct check_devices all = check_devices_open(2);
+    for (size_t i = 0; i < n; i++)
+        conv_check_case(&all, cases[i], transposed);
+    check_devices_close(&all);
 }
 
 static inline void conv_check_threads(const char *isa, struct conv_case s, int transposed)

@@ -8,7 +8,7 @@
 
 #include "tests/conv_check.h"
 
-static void shapes_of(struct device *d, struct device *ref)
+static void shapes(void **state)
 {
     /* n, c, h, w, k, kh, kw, sh, sw, ph, pw */
     static const struct conv_case cases[] = {
@@ -19,13 +19,7 @@ static void shapes_of(struct device *d, struct device *ref)
         {1, 40, 3, 3, 70, 3, 3, 1, 1, 1, 1}, {2, 3, 5, 5, 4, 5, 3, 2, 1, 2, 1},
         {2, 64, 7, 7, 16, 1, 1, 1, 1, 0, 0},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        conv_against_reference(d, ref, cases[i], 1);
-}
-
-static void shapes(void **state)
-{
-    check_each_isa(shapes_of, 2);
+    conv_check_cases(cases, sizeof(cases) / sizeof(cases[0]), 1);
 }
 
 static void same_bits_for_any_threads(void **state)
