@@ -24,6 +24,14 @@
 #define VGG_LIMIT 1e-3
 #define CODEC_LIMIT 1e-10
 
+/* Steps of a run, at most. Sanitizers look at memory, of which two steps show all that there is, and
+ * are slow; what the last step made of the tensors is for builds without. */
+#ifdef SANITIZED
+enum { STEPS_MOST = 2 };
+#else
+enum { STEPS_MOST = 64 };
+#endif
+
 static struct model *open_model(const char *name, int codec)
 {
     struct model_options opt = model_options_default();
@@ -88,7 +96,8 @@ static void check_trained(const struct param *p, uint32_t stream, const json_t *
     free(start);
 }
 
-static void check_losses(const json_t *run, const struct trained *t, struct model *m,
+/* True if all steps were done. */
+static bool check_losses(const json_t *run, const struct trained *t, struct model *m,
                          const struct sgd *sgd)
 {
     int batch = golden_int(run, "batch"), batches = golden_int(run, "batches");
@@ -98,7 +107,8 @@ static void check_losses(const json_t *run, const struct trained *t, struct mode
     struct pass_ends ends = {.in = inp};
     struct pass *p;
     double want[64];
-    size_t steps = golden_numbers(run, "losses", want, 64);
+    size_t all = golden_numbers(run, "losses", want, 64),
+           steps = all < STEPS_MOST ? all : STEPS_MOST;
     if (pass_open(&p, m, RUN_TRAIN, batch, &ends) < 0)
         fail_msg("%s: %s", t->what, err_text());
     for (size_t step = 0; step < steps; step++) {
@@ -121,6 +131,7 @@ static void check_losses(const json_t *run, const struct trained *t, struct mode
     pass_close(p);
     guarded_free(inp);
     guarded_free(labels);
+    return steps == all;
 }
 
 static void train(const json_t *run, const char *isa, double limit)
@@ -136,9 +147,10 @@ static void train(const json_t *run, const char *isa, double limit)
     bind(m, dev, sgd_grads(&sgd, 1));
     each_param(m, json_object_get(run, "params"), fill_param, &t.seed);
     model_prepare(m);
-    check_losses(run, &t, m, &sgd);
+    bool all = check_losses(run, &t, m, &sgd);
     model_settle(m);
-    each_param(m, json_object_get(run, "params"), check_trained, &t);
+    if (all)
+        each_param(m, json_object_get(run, "params"), check_trained, &t);
     model_close(m);
     device_close(dev);
 }
