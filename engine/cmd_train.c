@@ -194,6 +194,7 @@ static int run_epochs(struct training *t, double *seconds)
     int ret = 0;
     struct feed *f = &t->feed;
     f->loader = &t->loader;
+    f->epochs = t->c->epochs;
     progress_open(&t->progress, setup_messages(t->c), "samples", samples_in_all(t));
     t->monitor = monitoring_open(t->c, t->model->name);
     t->times = step_times_open(t->c, t->model->name, t->monitor);

@@ -55,10 +55,11 @@ struct stream_plan {
     struct detect_limits limits;
 };
 
-/* Where a stream without prev gets its samples: batch `batch` of `epoch` of the loader. */
+/* Where a stream without prev gets its samples: batch `batch` of `epoch` of the loader. With epochs
+ * > 0, those of the run, a device with a queue reads the next batch while this one is computed. */
 struct feed {
     struct loader *loader;
-    uint64_t epoch, batch;
+    uint64_t epoch, batch, epochs;
     uint32_t step;
 };
 

@@ -1,5 +1,6 @@
 /* The insides of a stream, for stream.c (life), stream_place.c (memory), stream_step.c (training),
- * stream_infer.c, stream_frame.c and stream_device.c (what those two share) alone. */
+ * stream_ahead.c, stream_infer.c, stream_frame.c and stream_device.c (what the step and inference
+ * share) alone. */
 #ifndef ENGINE_STREAM_PARTS_H
 #define ENGINE_STREAM_PARTS_H
 
@@ -32,6 +33,14 @@ struct stream_slot {
     int32_t *labels; /* of a stream without prev: the loader fills them in here */
     struct micro micro;
     double loss; /* sum over the micro-batch's samples, once known */
+};
+
+/* The first micro-batch of a batch to come, already on the device. */
+struct stream_ahead {
+    struct stream_end end;
+    int32_t *labels;
+    uint64_t epoch, batch;
+    bool holds;
 };
 
 /* What is to be done once the device has finished what was queued before. */
@@ -73,7 +82,11 @@ struct stream {
     struct buffer memory;      /* pinned: rings, loader's input, answers */
     struct buffer shadow;      /* the device's: ends that are copied or converted */
     struct frame_memory prev_rx, prev_tx, next_rx, next_tx;
-    struct stream_slot *slot;                  /* nslot of them */
+    struct stream_slot *slot; /* nslot of them */
+    /* One is read into while a pass may still copy from the other: ahead[ahead_at] is the next that
+     * is read into, or taken from. */
+    struct stream_ahead ahead[2];
+    int ahead_at;
     struct stream_waiting waiting[THEN_COUNT]; /* queued on the device and not handed on */
     int npending;                              /* of all kinds */
     uint64_t nqueued;
@@ -108,6 +121,16 @@ static inline bool stream_boxes(const struct stream *s)
 
 /* Micro-batch `index` of a batch of n samples: sizes differ by one at most, the larger first. */
 struct micro stream_micro(uint32_t step, int n, int k, int index);
+
+/*
+ * stream_ahead.c, training without prev on a device with a queue. The next batch is read, and goes
+ * to the device, while this one is computed: its first micro-batch, for what follows is read as the
+ * passes before are queued. take: micro-batch 0 of the feed into its slot, true; false: it was not
+ * read ahead. read: what comes after the feed's, once it is all queued; nothing where it is there.
+ */
+bool stream_reads_ahead(const struct stream *s);
+bool stream_ahead_take(struct stream *s, const struct feed *feed, struct stream_slot *slot);
+void stream_ahead_read(struct stream *s, const struct feed *feed);
 
 /* stream_place.c: where everything lies. Counts with arenas that have no buffer, then places: the
  * same code for both. */

@@ -81,6 +81,10 @@ static void place_training(struct stream *s, struct stream_places *to)
         place_ring(&to->pinned, &s->next_tx, k, labels, wire_bytes(s, &s->next_tensor));
         place_ring(&to->pinned, &s->next_rx, k, 0, computes ? wire_bytes(s, &s->next_tensor) : 0);
     }
+    for (int i = 0; i < 2 && stream_reads_ahead(s); i++) {
+        s->ahead[i].labels = arena_take(&to->pinned, labels);
+        place_own(s, to, &s->ahead[i].end, &s->prev_tensor);
+    }
     for (int i = 0; i < k; i++) {
         struct stream_slot *slot = &s->slot[i];
         if (!p->from_prev)

@@ -21,7 +21,7 @@ static struct stream_slot *slot_of(struct stream *s, int index)
     return &s->slot[(s->frame + (uint64_t)index) % (uint64_t)s->nslot];
 }
 
-/* Takes micro-batch `index` in: from prev's slot or from the loader. */
+/* Takes micro-batch `index` in: from prev's slot or from the loader, now or ahead. (queued) */
 static int take_input(struct stream *s, const struct feed *feed, int index)
 {
     struct stream_slot *slot = slot_of(s, index);
@@ -29,6 +29,9 @@ static int take_input(struct stream *s, const struct feed *feed, int index)
         int n = loader_samples(feed->loader, feed->batch);
         slot->micro = stream_micro(feed->step, n, s->plan.micro_batches, index);
         const struct micro *m = &slot->micro;
+        stream_lane(s, slot->lane);
+        if (stream_ahead_take(s, feed, slot))
+            return 0;
         loader_read(feed->loader, feed->epoch, feed->batch, m->first, m->n, slot->in.host,
                     slot->labels);
     } else {
@@ -37,7 +40,9 @@ static int take_input(struct stream *s, const struct feed *feed, int index)
         if (ret < 0)
             return ret;
         slot->micro = stream_micro(h->step, (int)h->n_full, s->plan.micro_batches, index);
+        stream_lane(s, slot->lane);
     }
+    stream_fetch(s, &slot->in, &s->prev_tensor, slot->micro.n, 1);
     return 0;
 }
 
@@ -110,8 +115,6 @@ static int forward(struct stream *s, const struct feed *feed, int index)
         return ret;
     stream_mark(s, STEP_QUEUE);
     const struct micro *m = &slot->micro;
-    stream_lane(s, slot->lane);
-    stream_fetch(s, &slot->in, &s->prev_tensor, m->n, 1);
     if (slot->pass) {
         pass_set(slot->pass, m->n, s->plan.seed, m->step, (uint64_t)m->first);
         pass_forward(slot->pass);
@@ -173,6 +176,16 @@ static int backward(struct stream *s, int index)
     return hand_on(s, false);
 }
 
+/* All of this batch is on its way through the device, or with next: time for the one after it. */
+static void read_ahead(struct stream *s, const struct feed *feed, enum step_part before)
+{
+    if (!feed || !feed->epochs || !stream_reads_ahead(s))
+        return;
+    stream_mark(s, before);
+    stream_ahead_read(s, feed);
+    stream_mark(s, STEP_QUEUE);
+}
+
 static int can_forward(struct stream *s, int index)
 {
     int ret = 1;
@@ -209,6 +222,8 @@ static int run_micros(struct stream *s, const struct feed *feed, bool *stopped)
             ret = hand_on(s, true);
         } else if (ret == 0) {
             bool answer = s->next && done < begun;
+            if (begun == count)
+                read_ahead(s, feed, STEP_WAIT);
             ret = stream_wait(s, answer, since, stopped);
             stream_mark(s, answer ? STEP_WAIT : STEP_QUEUE);
             if (ret < 0)
@@ -241,6 +256,8 @@ int stream_step(struct stream *s, const struct feed *feed, struct step_result *r
         net_stop(node->net);
     if (ret == 0 && s->update_begun)
         sgd_end(&node->sgd, node->model);
+    if (ret == 0)
+        read_ahead(s, feed, STEP_BACKWARD);
     while (ret == 0 && s->npending > 0)
         ret = hand_on(s, true);
     int device = stream_drain(s);

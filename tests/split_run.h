@@ -205,6 +205,7 @@ static inline void split_train(struct split_run *r, struct upstream *u, struct l
         struct feed feed = {.loader = loader,
                             .epoch = (uint64_t)i / loader->batches,
                             .batch = (uint64_t)i % loader->batches,
+                            .epochs = ((uint64_t)r->steps + loader->batches - 1) / loader->batches,
                             .step = (uint32_t)i};
         struct step_result result;
         int ret =

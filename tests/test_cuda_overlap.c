@@ -164,6 +164,55 @@ static const char *late_inference(void)
     return late_weights(false);
 }
 
+/* Losses of these batches of shuffled epochs, each step's next batch read ahead or not. */
+static void run_batches(const uint64_t at[][2], int n, uint64_t epochs, int k, double loss[])
+{
+    struct split_run r = {.isa = "cuda", .build = tiny_plain, .micro_batches = k, .sgd.lr = 0.1f};
+    struct stream_plan plan = {.batch = 4, .micro_batches = k, .seed = 1};
+    struct dataset_want want = {.name = "shapes", .c = 1, .h = 28, .w = 28, .seed = 1};
+    struct node node;
+    struct stream *s;
+    struct dataset *ds;
+    struct loader loader;
+    split_node_open(&node, &r, 0, -1);
+    CHECK(dataset_open(&ds, &want) == 0);
+    ds->count = 18;
+    CHECK(loader_open(&loader, ds, 4, 0, true, 1) == 0 && stream_open(&s, &node, &plan) == 0);
+    for (int i = 0; i < n; i++) {
+        struct feed feed = {.loader = &loader,
+                            .epoch = at[i][0],
+                            .batch = at[i][1],
+                            .epochs = epochs,
+                            .step = (uint32_t)i};
+        struct step_result result;
+        CHECK(stream_step(s, &feed, &result) == 0);
+        loss[i] = result.loss_sum;
+    }
+    stream_close(s);
+    loader_close(&loader);
+    dataset_close(ds);
+    split_node_close(&node);
+}
+
+/* In order, over an epoch's end and its short batch; a step that is done again, or out of order. */
+static const char *batches_ahead(void)
+{
+    static const uint64_t at[][2] = {{0, 0}, {0, 1}, {0, 1}, {0, 3}, {0, 4},
+                                     {1, 0}, {0, 1}, {0, 4}, {1, 0}};
+    enum { N = sizeof(at) / sizeof(at[0]) };
+    double ahead[N], alone[N];
+    for (int k = 1; k <= 2; k++) {
+        run_batches(at, N, 0, k, alone);
+        run_batches(at, N, 2, k, ahead);
+        for (int i = 0; i < N; i++)
+            if (ahead[i] != alone[i] || (i > 0 && alone[i] == alone[i - 1])) {
+                fprintf(stderr, "K = %d, loss %d is %.9g, not %.9g\n", k, i, ahead[i], alone[i]);
+                return "what was read ahead is not the batch";
+            }
+    }
+    return NULL;
+}
+
 static const char *finds_gpu(void)
 {
     return have_gpu() ? NULL : "no GPU";
@@ -178,11 +227,22 @@ static void test_late_weights(void **state)
     check_child("streams=lazy", late_inference, NULL);
 }
 
+static void test_ahead(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"streams=lazy", "streams=rand,seed=1", "integrated"};
+    if (!child_says(finds_gpu))
+        skip();
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+        check_child(orders[i], batches_ahead, NULL);
+}
+
 #ifdef EMULATED
-enum { STREAMS = 32 };
+enum { STREAMS = 32, UP = 3 }; /* UP: the stream of copies to the GPU, the third that is made */
 
 struct trace {
     int streams;   /* that ran kernels */
+    int ahead;     /* copies to the GPU in the middle of a forward */
     int comebacks; /* times that a stream ran a kernel after another had run some since its last */
 };
 
@@ -190,7 +250,8 @@ static struct trace traced(struct split_run r)
 {
     char path[128], emu[256], name[128];
     struct outcome got;
-    struct trace t = {0, 0};
+    struct trace t = {0, 0, 0};
+    bool forward = false;
     snprintf(path, sizeof(path), "%s/trace", dir[0]);
     unlink(path);
     snprintf(emu, sizeof(emu), "streams=rand,seed=7,trace=%s", path);
@@ -200,6 +261,8 @@ static struct trace traced(struct split_run r)
     bool ran[STREAMS] = {false};
     for (int stream, last = 0; fscanf(f, "%d %127[^\n]", &stream, name) == 2;) {
         assert_true(stream > 0 && stream < STREAMS);
+        forward = !strcmp(name, "maxpool_forward") || (forward && strcmp(name, "softmax_xent"));
+        t.ahead += forward && stream == UP;
         if (!strcmp(name, "copy") || !strcmp(name, "memset"))
             continue;
         t.streams += !ran[stream];
@@ -228,6 +291,7 @@ static void test_overlap(void **state)
     assert_int_equal(t.streams, 1);
     t = traced(plain_run(1)); /* each step sees the update of the one before */
     assert_int_equal(t.streams, 1);
+    assert_true(t.ahead > 0); /* but the next one's input comes meanwhile */
     lanes("1");
     t = traced(train);
     lanes("");
@@ -241,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_training),  cmocka_unit_test(test_running_statistics),
         cmocka_unit_test(test_inference), cmocka_unit_test(test_late_weights),
+        cmocka_unit_test(test_ahead),
 #ifdef EMULATED
         cmocka_unit_test(test_overlap),
 #endif
