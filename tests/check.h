@@ -180,8 +180,8 @@ static inline void check_close(struct device *d)
         device_close(d);
 }
 
-/* The reference, and each device that is compared with it: every instruction set of this machine, and
- * a GPU. MODE=emu has the GPU alone: MODE=asan has the others. */
+/* The reference, and each device that is compared with it: every instruction set of this machine,
+ * and a GPU. MODE=emu has the GPU alone: MODE=asan has the others. */
 struct check_devices {
     struct device *ref, *d[8];
     int n;
@@ -207,8 +207,8 @@ static inline void check_devices_close(struct check_devices *all)
     device_close(all->ref);
 }
 
-/* Calls fn(device, reference device) for each of them. fn's arrays must be guarded ones, which both can
- * reach. */
+/* Calls fn(device, reference device) for each of them. fn's arrays must be guarded ones, which both
+ * can reach. */
 static inline void check_each_isa(void (*fn)(struct device *d, struct device *ref), int threads)
 {
     struct check_devices all = check_devices_open(threads);

@@ -24,8 +24,8 @@
 #define VGG_LIMIT 1e-3
 #define CODEC_LIMIT 1e-10
 
-/* Steps of a run, at most. Sanitizers look at memory, of which two steps show all that there is, and
- * are slow; what the last step made of the tensors is for builds without. */
+/* Steps of a run, at most. Sanitizers look at memory, of which two steps show all that there is,
+ * and are slow; what the last step made of the tensors is for builds without. */
 #ifdef SANITIZED
 enum { STEPS_MOST = 2 };
 #else
