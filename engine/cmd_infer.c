@@ -27,16 +27,16 @@ static int inference_open(struct inference *f, const struct config *c)
                                           .to_next = c->role->upstream,
                                           .seed = c->seed,
                                           .rounds = (uint32_t)c->inferences};
-    int ret = setup_model(&f->model, c);
-    if (!ret)
-        ret = setup_slice(f->model, c, &open);
-    if (!ret && c->output)
-        ret = setup_not_words(weights_writable(c->output));
+    int ret = setup_share(&f->model, c, c->output, &open);
     if (ret < 0)
         return ret;
     f->kind = f->model->boxes ? &infer_boxes : &infer_classes;
+    ret = f->kind->check_words(c);
+    if (ret < 0)
+        return ret;
+    f->own = calloc(1, f->kind->own_bytes);
     f->start_ns = calloc((size_t)c->in_flight, sizeof(*f->start_ns));
-    if (!f->start_ns)
+    if (!f->own || !f->start_ns)
         return err_set(ENOMEM, "no memory for %d requests", c->in_flight);
     ret = f->kind->open(f);
     if (!ret)
@@ -47,8 +47,9 @@ static int inference_open(struct inference *f, const struct config *c)
 static void inference_close(struct inference *f)
 {
     weights_writer_close(f->output);
-    if (f->kind)
+    if (f->own)
         f->kind->close(f);
+    free(f->own);
     free(f->start_ns);
     reader_close(&f->reader, f->model);
 }

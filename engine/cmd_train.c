@@ -67,11 +67,7 @@ static int training_open(struct training *t, const struct config *c)
                                           .seed = c->seed,
                                           .rounds = (uint32_t)c->epochs};
     bool open;
-    int ret = setup_model(&t->model, c);
-    if (!ret)
-        ret = setup_slice(t->model, c, &open);
-    if (!ret && c->save)
-        ret = setup_not_words(weights_writable(c->save));
+    int ret = setup_share(&t->model, c, c->save, &open);
     if (!ret)
         ret = open_data(t);
     if (!ret)

@@ -18,7 +18,7 @@ struct infer_kind;
 struct inference {
     const struct config *c;
     const struct infer_kind *kind;
-    void *own; /* the kind's */
+    void *own; /* the kind's, zeroed before its open */
     struct model *model;
     struct reader reader;          /* its plan's batch is the kind's word */
     struct weights_writer *output; /* of --output; NULL: none */
@@ -33,7 +33,10 @@ struct inference {
 };
 
 struct infer_kind {
-    /* Opens the data, before the model takes memory: sets f->own, requests, reader.plan.batch. */
+    size_t own_bytes;
+    /* -EINVAL and a sentence where the words of the call are for the other kind. */
+    int (*check_words)(const struct config *c);
+    /* Opens the data, before the model takes memory: sets f->requests, reader.plan.batch. */
     int (*open)(struct inference *f);
     /* Opens what depends on all that: f->output. */
     int (*open_output)(struct inference *f);
@@ -44,7 +47,7 @@ struct infer_kind {
                 double seconds);
     /* The summary; at least one request is done. */
     int (*print)(struct inference *f, double seconds);
-    void (*close)(struct inference *f); /* also after open failed */
+    void (*close)(struct inference *f); /* what is in f->own; also after open failed */
 };
 
 extern const struct infer_kind infer_classes, infer_boxes;

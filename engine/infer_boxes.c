@@ -16,6 +16,7 @@
 #include "engine/class_names.h"
 #include "engine/draw.h"
 #include "engine/infer.h"
+#include "engine/infer_report.h"
 #include "engine/latency.h"
 #include "engine/pictures.h"
 #include "engine/process.h"
@@ -75,13 +76,8 @@ static const char *drawn_text(const struct inference *f)
 static int open_data(struct inference *f)
 {
     const struct config *c = f->c;
-    int ret = check_words(c);
-    if (ret < 0)
-        return ret;
-    struct boxes *k = f->own = calloc(1, sizeof(*k));
-    if (!k)
-        return err_set(ENOMEM, "no memory for an inference");
-    ret = open_pictures(f);
+    struct boxes *k = f->own;
+    int ret = open_pictures(f);
     if (!ret && c->save_detections)
         ret = setup_not_words(make_folder(c->save_detections));
     if (ret < 0)
@@ -106,8 +102,6 @@ static int open_data(struct inference *f)
 static void close_data(struct inference *f)
 {
     struct boxes *k = f->own;
-    if (!k)
-        return;
     for (int i = 0; k->picture && i < f->c->in_flight; i++)
         picture_close(&k->picture[i]);
     free(k->picture);
@@ -115,7 +109,6 @@ static void close_data(struct inference *f)
     free(k->scratch);
     free(k->box);
     pictures_close(&k->pictures);
-    free(k);
 }
 
 static int open_output(struct inference *f)
@@ -298,15 +291,12 @@ static int print(struct inference *f, double seconds)
                   (json_int_t)k->found, "latency_ms_median", median, "latency_ms_p99", p99,
                   "samples_per_second", (double)n / seconds, "weights", weights_text(f),
                   "peak_memory_bytes", (json_int_t)process_peak_bytes());
-    if (!s)
-        return err_set(ENOMEM, "no memory for the summary, or the name of a file is not UTF-8");
-    json_dumpf(s, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(s);
-    return 0;
+    return infer_report_summary(s);
 }
 
 const struct infer_kind infer_boxes = {
+    .own_bytes = sizeof(struct boxes),
+    .check_words = check_words,
     .open = open_data,
     .open_output = open_output,
     .fill = fill,

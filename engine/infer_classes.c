@@ -34,13 +34,8 @@ static int check_words(const struct config *c)
 static int open_data(struct inference *f)
 {
     const struct config *c = f->c;
-    int ret = check_words(c);
-    if (ret < 0)
-        return ret;
-    struct classes *k = f->own = calloc(1, sizeof(*k));
-    if (!k)
-        return err_set(ENOMEM, "no memory for an inference");
-    ret = setup_dataset(&k->ds, c, f->model, DATASET_TEST);
+    struct classes *k = f->own;
+    int ret = setup_dataset(&k->ds, c, f->model, DATASET_TEST);
     if (!ret)
         ret = setup_not_words(loader_open(&k->loader, k->ds, c->batch_size, 0, false, c->seed));
     if (ret < 0)
@@ -56,13 +51,10 @@ static int open_data(struct inference *f)
 static void close_data(struct inference *f)
 {
     struct classes *k = f->own;
-    if (!k)
-        return;
     infer_report_close(&k->report);
     free(k->labels);
     loader_close(&k->loader);
     dataset_close(k->ds);
-    free(k);
 }
 
 static uint64_t samples_in_all(const struct inference *f)
@@ -121,6 +113,8 @@ static int print(struct inference *f, double seconds)
 }
 
 const struct infer_kind infer_classes = {
+    .own_bytes = sizeof(struct classes),
+    .check_words = check_words,
     .open = open_data,
     .open_output = open_output,
     .fill = fill,

@@ -75,6 +75,16 @@ void infer_report_request(struct infer_report *r, const struct tensor *logits,
     puts("}");
 }
 
+int infer_report_summary(struct json_t *summary)
+{
+    if (!summary)
+        return err_set(ENOMEM, "no memory for the summary, or the name of a file is not UTF-8");
+    json_dumpf(summary, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(summary);
+    return 0;
+}
+
 static int print_json(const struct infer_report *r, const struct infer_about *a, double seconds)
 {
     json_t *s = json_pack(
@@ -85,12 +95,7 @@ static int print_json(const struct infer_report *r, const struct infer_about *a,
         latency_ms(r->latency, r->done, 0.5), "latency_ms_p99",
         latency_ms(r->latency, r->done, 0.99), "samples_per_second", (double)r->samples / seconds,
         "weights", a->weights, "peak_memory_bytes", (json_int_t)process_peak_bytes());
-    if (!s)
-        return err_set(ENOMEM, "no memory for the summary, or the name of a file is not UTF-8");
-    json_dumpf(s, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    putchar('\n');
-    json_decref(s);
-    return 0;
+    return infer_report_summary(s);
 }
 
 int infer_report_print(struct infer_report *r, const struct infer_about *about, double seconds)

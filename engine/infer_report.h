@@ -16,6 +16,8 @@
 
 #include "kernels/tensor.h"
 
+struct json_t; /* jansson's */
+
 struct infer_report {
     bool json;
     double *latency;    /* seconds, one a request */
@@ -35,6 +37,10 @@ void infer_report_close(struct infer_report *r);
 /* logits (n, classes), labels (n). With JSON: prints its line. */
 void infer_report_request(struct infer_report *r, const struct tensor *logits,
                           const int32_t *labels, double seconds);
+
+/* Prints a summary, a detector's too, as a line of JSON and gives it up. NULL, for want of memory:
+ * -ENOMEM and a sentence. */
+int infer_report_summary(struct json_t *summary);
 
 /* seconds: of all requests. At least one is done. */
 int infer_report_print(struct infer_report *r, const struct infer_about *about, double seconds);

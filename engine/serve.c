@@ -12,7 +12,6 @@
 #include "engine/setup.h"
 #include "engine/signals.h"
 #include "engine/worker.h"
-#include "models/weights.h"
 
 struct serving {
     const struct config *c;
@@ -48,11 +47,7 @@ static void stream_begins(void *arg, const struct stream_plan *plan)
 static int serving_open(struct serving *s, const struct config *c, bool *open)
 {
     *s = (struct serving){.c = c, .log.fd = -1};
-    int ret = setup_model(&s->model, c);
-    if (!ret)
-        ret = setup_slice(s->model, c, open);
-    if (!ret && c->save)
-        ret = setup_not_words(weights_writable(c->save));
+    int ret = setup_share(&s->model, c, c->save, open);
     if (!ret)
         ret = setup_node(&s->node, c, s->model);
     if (!ret && !*open)

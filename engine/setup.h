@@ -25,9 +25,10 @@ int setup_model(struct model **m, const struct config *c);
 /* For a role that runs all layers: refuses --layers and names of parts that say otherwise. */
 int setup_all_layers(const struct model *m, const struct config *c);
 
-/* This role's share of the model: --layers, or by the role at the model's default cut. *open: true
- * for a final node that was told nothing: its first neighbour says where it begins. */
-int setup_slice(struct model *m, const struct config *c, bool *open);
+/* The model, cut to this role's share: --layers, or by the role at the model's default cut. *open:
+ * true for a final node that was told nothing: its first neighbour says where it begins. `saves`:
+ * the file that is written in the end, which must be possible; NULL: none. */
+int setup_share(struct model **m, const struct config *c, const char *saves, bool *open);
 
 /* The node of a run, all but its model's slice: device, optimizer, and the network where
  * the role has neighbours. */

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/setup.h"
+#include "models/weights.h"
 
 /* How long a neighbour may be silent in the middle of a step. The next node may be slow, or serve
  * other streams in turn first. A connection that is dead is noticed earlier, by the transport. */
@@ -35,7 +36,7 @@ static int check_ends(const struct model *m, const struct config *c, int from, i
     return 0;
 }
 
-int setup_slice(struct model *m, const struct config *c, bool *open)
+static int take_slice(struct model *m, const struct config *c, bool *open)
 {
     bool told = config_given(c, OPT_LAYERS);
     int from = c->from, to = c->to;
@@ -65,6 +66,16 @@ int setup_slice(struct model *m, const struct config *c, bool *open)
         from = 0;
     int ret = check_ends(m, c, from, to);
     return ret < 0 ? ret : model_slice(m, from, to);
+}
+
+int setup_share(struct model **m, const struct config *c, const char *saves, bool *open)
+{
+    int ret = setup_model(m, c);
+    if (!ret)
+        ret = take_slice(*m, c, open);
+    if (!ret && saves)
+        ret = setup_not_words(weights_writable(saves));
+    return ret;
 }
 
 /* io_uring moves frames while this thread computes, so the loop runs in it: no thread to switch to
