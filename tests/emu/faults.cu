@@ -98,60 +98,52 @@ static struct device *device_of(struct device_cuda *c, cudaStream_t stream)
     return &c->dev;
 }
 
+/* One block, and what the launch said. */
+#define QUEUE(stream, kernel, threads, shared, ...)                              \
+    do {                                                                         \
+        struct device_cuda c_;                                                   \
+        LAUNCH(device_of(&c_, stream), kernel, 1, threads, shared, __VA_ARGS__); \
+        return c_.error;                                                         \
+    } while (0)
+
 cudaError_t faults_neighbours(cudaStream_t stream, int *out, int barrier)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), neighbours, 1, THREADS, 0, out, barrier);
-    return c.error;
+    QUEUE(stream, neighbours, THREADS, 0, out, barrier);
 }
 
 cudaError_t faults_unset(cudaStream_t stream, float *out)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), unset, 1, THREADS, 0, out);
-    return c.error;
+    QUEUE(stream, unset, THREADS, 0, out);
 }
 
 cudaError_t faults_half_a_barrier(cudaStream_t stream, int threads)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), half_a_barrier, 1, 64, 0, threads);
-    return c.error;
+    QUEUE(stream, half_a_barrier, 64, 0, threads);
 }
 
 cudaError_t faults_shuffle(cudaStream_t stream, int *out, unsigned mask)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), shuffle_mask, 1, 32, 0, out, mask);
-    return c.error;
+    QUEUE(stream, shuffle_mask, 32, 0, out, mask);
 }
 
 cudaError_t faults_segments(cudaStream_t stream, int *out)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), segments, 1, 64, 0, out);
-    return c.error;
+    QUEUE(stream, segments, 64, 0, out);
 }
 
 cudaError_t faults_touch(cudaStream_t stream, float *out, size_t index)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), touch, 1, 32, 0, out, index);
-    return c.error;
+    QUEUE(stream, touch, 32, 0, out, index);
 }
 
 cudaError_t faults_touch_shared(cudaStream_t stream, float *out, int index)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), touch_shared, 1, THREADS, 0, out, index);
-    return c.error;
+    QUEUE(stream, touch_shared, THREADS, 0, out, index);
 }
 
 cudaError_t faults_touch_dynamic(cudaStream_t stream, float *out, int index, size_t bytes)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), touch_dynamic, 1, 32, bytes, out, index);
-    return c.error;
+    QUEUE(stream, touch_dynamic, 32, bytes, out, index);
 }
 
 cudaError_t faults_raise_shared(size_t bytes)
@@ -162,28 +154,20 @@ cudaError_t faults_raise_shared(size_t bytes)
 
 cudaError_t faults_follow(cudaStream_t stream, float *out, const float *const *p)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), follow, 1, 1, 0, out, p);
-    return c.error;
+    QUEUE(stream, follow, 1, 0, out, p);
 }
 
 cudaError_t faults_add_one(cudaStream_t stream, int *x)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), add_one, 1, 1, 0, x);
-    return c.error;
+    QUEUE(stream, add_one, 1, 0, x);
 }
 
 cudaError_t faults_too_many(cudaStream_t stream, int *x)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), add_one, 1, 1025, 0, x);
-    return c.error;
+    QUEUE(stream, add_one, 1025, 0, x);
 }
 
 cudaError_t faults_votes(cudaStream_t stream, int *out)
 {
-    struct device_cuda c;
-    LAUNCH(device_of(&c, stream), votes, 1, 64, 0, out);
-    return c.error;
+    QUEUE(stream, votes, 64, 0, out);
 }
