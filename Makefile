@@ -251,7 +251,7 @@ bench: all ## Build and run bench/bench_*: JSON lines; BENCH=gemm for some
 		$(filter bench/bench_$(if $(BENCH),$(BENCH),%).sh,$(wildcard bench/bench_*.sh))
 
 .PHONY: gpu-check check-cuda11
-gpu-check: all deps-test ## On a machine with a GPU: tests, losses, compute-sanitizer, benches
+gpu-check: all deps-test ## On a machine with a GPU: all it has to show, in ten minutes
 	$(SUBMAKE) MODE=release tests benches
 	$(Q)scripts/gpu_check.sh
 check-cuda11: ## Compile the kernels with CUDA 11.8 for Jetsons; fetches 900 MB

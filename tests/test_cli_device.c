@@ -30,6 +30,15 @@ static void run_train(const char *more)
     cli_run(&r, words);
 }
 
+/* A run that ends so, and says this: of its device where it goes well, else of what was wrong. */
+static void expect_train(const char *more, int status, const char *says)
+{
+    run_train(more);
+    if (r.status != status || !strstr(status ? r.err : r.out, says))
+        fail_msg("\"%s\": status %d, not %d and \"%s\": %s%s", more, r.status, status, says, r.out,
+                 r.err);
+}
+
 /* Without a GPU, for this reason: auto falls to the CPU and says why, --device cuda is refused. */
 static void expect_no_gpu(const char *reason)
 {
@@ -45,15 +54,16 @@ static void expect_no_gpu(const char *reason)
     assert_int_equal(r.status, 0);
     assert_null(strstr(r.out, reason));
 
-    run_train("--device cuda");
-    assert_int_equal(r.status, 1);
-    assert_non_null(strstr(r.err, "--device cuda:0: "));
+    expect_train("--device cuda", 1, "--device cuda:0: ");
     assert_non_null(strstr(r.err, reason));
     assert_int_equal(strcspn(r.err, "\n") + 1, strlen(r.err)); /* one sentence */
+    setenv("SPARSE_DEVICE", "cuda", 1);
+    expect_train("", 1, "SPARSE_DEVICE cuda:0: ");
+    assert_non_null(strstr(r.err, reason));
+    expect_train("--device cpu", 0, "Using cpu (");
+    unsetenv("SPARSE_DEVICE");
 
-    run_train("--conv-algo cudnn");
-    assert_int_equal(r.status, 1);
-    assert_non_null(strstr(r.err, "--conv-algo cudnn wants a GPU"));
+    expect_train("--conv-algo cudnn", 1, "--conv-algo cudnn wants a GPU");
     assert_non_null(strstr(r.err, reason));
 
     cli_run(&r, "doctor");
@@ -85,21 +95,17 @@ static void no_gpu(void **state)
 static void two_gpus(void **state)
 {
     set("devices=2,integrated");
-    run_train("");
-    assert_int_equal(r.status, 0);
-    assert_non_null(strstr(r.out, "Using cuda:0 (emulated GPU 0, compute capability 7.2) for"));
-    run_train("--device cuda:1");
-    assert_int_equal(r.status, 0);
-    assert_non_null(strstr(r.out, "Using cuda:1 (emulated GPU 1,"));
-    run_train("--conv-algo cudnn");
-    assert_int_equal(r.status, 0);
-    assert_non_null(strstr(r.out, "cuDNN 9.0.0 computes what it can"));
-    run_train("--threads 1");
-    assert_int_equal(r.status, 0);
-    assert_non_null(strstr(r.out, "--isa and --threads are the CPU's"));
-    run_train("--device cuda:2");
-    assert_int_equal(r.status, 1);
-    assert_non_null(strstr(r.err, "--device cuda:2: GPU 2 is wanted, there are 2"));
+    expect_train("", 0, "Using cuda:0 (emulated GPU 0, compute capability 7.2) for");
+    expect_train("--device cuda:1", 0, "Using cuda:1 (emulated GPU 1,");
+    expect_train("--conv-algo cudnn", 0, "cuDNN 9.0.0 computes what it can");
+    expect_train("--threads 1", 0, "--isa and --threads are the CPU's");
+    expect_train("--device cuda:2", 1, "--device cuda:2: GPU 2 is wanted, there are 2");
+    setenv("SPARSE_DEVICE", "cuda:1", 1);
+    expect_train("", 0, "Using cuda:1 (emulated GPU 1,");
+    expect_train("--threads 1", 0, "--isa and --threads are the CPU's");
+    setenv("SPARSE_DEVICE", "cpu", 1);
+    expect_train("", 0, "Using cpu (");
+    unsetenv("SPARSE_DEVICE");
 
     cli_run(&r, "doctor");
     assert_non_null(strstr(r.out, "GPU 1            emulated GPU 1, compute capability 7.2"));
@@ -229,6 +235,9 @@ static void failing_gpu(void **state)
     set("");
 }
 #else
+static const char no_driver[] =
+    "no NVIDIA driver on this machine: libcuda.so.1 is not there, or cannot be loaded";
+
 /* What the program finds in place of the driver's library. */
 static bool build_driver(const char *text)
 {
@@ -245,7 +254,7 @@ static void no_gpu(void **state)
     else if (device_cuda_count(&count) == 0)
         skip();
     else if (driver == 0)
-        expect_no_gpu("no NVIDIA driver (libcuda.so.1) on this machine");
+        expect_no_gpu(no_driver);
 }
 
 static void other_drivers(void **state)
@@ -266,12 +275,26 @@ static void other_drivers(void **state)
     assert_true(build_driver("int cuInit(unsigned flags) { return 100; }\n"
                              "int cuDriverGetVersion(int *v) { *v = 99990; return 0; }\n"));
     expect_no_gpu("the NVIDIA driver sees no GPU");
+    assert_true(build_driver("int cuInit(unsigned flags) { return 999; }\n"
+                             "int cuDriverGetVersion(int *v) { *v = 99990; return 0; }\n"));
+    expect_no_gpu("the NVIDIA driver cannot be used: unknown error (CUDA error 999)");
+    assert_true(build_driver("int nothing;\n"));
+    expect_no_gpu(no_driver);
+    cli_write("libcuda.so.1", "no library", 10);
+    expect_no_gpu(no_driver);
     if (before)
         setenv("LD_LIBRARY_PATH", before, 1);
     else
         unsetenv("LD_LIBRARY_PATH");
 }
 #endif
+
+/* SPARSE_DEVICE may be there, to put all tests on a device. */
+static int enter(void **state)
+{
+    unsetenv("SPARSE_DEVICE");
+    return cli_enter(state);
+}
 
 int main(void)
 {
@@ -284,5 +307,5 @@ int main(void)
         cmocka_unit_test(other_drivers),
 #endif
     };
-    return cmocka_run_group_tests(tests, cli_enter, cli_leave);
+    return cmocka_run_group_tests(tests, enter, cli_leave);
 }

@@ -181,8 +181,9 @@ static int no_device(cudaError_t error)
 {
     int driver, runtime;
     device_cuda_versions(&driver, &runtime);
-    if (driver == 0) /* so says the runtime where it finds no libcuda */
-        return err_set(ENODEV, "no NVIDIA driver (libcuda.so.1) on this machine");
+    if (driver == 0) /* so says the runtime where it finds no libcuda, or one that is broken */
+        return err_set(ENODEV, "no NVIDIA driver on this machine: libcuda.so.1 is not there, or "
+                               "cannot be loaded");
     if (error == cudaErrorInsufficientDriver)
         return err_set(ENODEV,
                        "the NVIDIA driver knows CUDA %d.%d, this program was built with %d.%d: "
