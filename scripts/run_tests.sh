@@ -63,6 +63,7 @@ if [ "${1:-}" = --only ]; then
 fi
 [ $# -gt 0 ] || set -- release
 logs=${TEST_LOGS:-$PWD/build/test-logs}
+unset TEST_LOGS # tests that run this script have others
 rm -rf "$logs"
 
 # Programs in sanitizer builds start first: they take longest.
