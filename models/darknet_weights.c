@@ -13,12 +13,13 @@
 
 #include "base/err.h"
 #include "models/file_out.h"
+#include "models/param_io.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "darknet's weights are read and written as they lie in memory: little-endian machines only"
 #endif
 
-enum { BLOCK_BYTES = 4 << 20, VERSION_INTS = 3 };
+enum { VERSION_INTS = 3 };
 
 static const char *ending(const char *path, const char *of)
 {
@@ -91,7 +92,8 @@ struct input {
     int fd;
     const char *file; /* in memory; NULL: read from fd */
     uint64_t bytes;
-    void *block; /* where a device's memory is out of reach */
+    void *block;     /* where a device's memory is out of reach */
+    uint64_t offset; /* of the parameter that is read */
 };
 
 static int read_at(const struct input *in, uint64_t offset, void *data, size_t bytes)
@@ -155,26 +157,13 @@ static int check_size(const struct model *m, const char *path, int layers, uint6
                    path, have, have < want ? "fewer" : "more", want, layers, m->name);
 }
 
-static int load_param(const struct model *m, const struct input *in, const struct param *p,
-                      uint64_t offset)
+static int read_part(void *arg, size_t offset, void *data, size_t bytes)
 {
-    size_t total = tensor_bytes(&p->value);
-    if (p->value.place != PLACE_DEVICE)
-        return read_at(in, offset, p->value.data, total);
-    for (size_t at = 0; at < total; at += BLOCK_BYTES) {
-        size_t bytes = total - at < BLOCK_BYTES ? total - at : BLOCK_BYTES;
-        int ret = read_at(in, offset + at, in->block, bytes);
-        if (ret < 0)
-            return ret;
-        m->dev->ops->copy(m->dev, (char *)p->value.data + at, in->block, bytes);
-        ret = device_sync(m->dev);
-        if (ret < 0)
-            return ret;
-    }
-    return 0;
+    const struct input *in = arg;
+    return read_at(in, in->offset + offset, data, bytes);
 }
 
-static int load_layers(const struct model *m, const struct input *in, int layers, uint64_t offset)
+static int load_layers(const struct model *m, struct input *in, int layers)
 {
     for (int i = 0; i < layers && i < m->to; i++) {
         const struct layer *l = m->layer[i];
@@ -182,10 +171,10 @@ static int load_layers(const struct model *m, const struct input *in, int layers
         const int *order = file_order(l, &n);
         for (int j = 0; j < n; j++) {
             const struct param *p = &l->param[order[j]];
-            int ret = i < m->from ? 0 : load_param(m, in, p, offset);
+            int ret = i < m->from ? 0 : param_load(m, p, in->block, read_part, in);
             if (ret < 0)
                 return ret;
-            offset += tensor_bytes(&p->value);
+            in->offset += tensor_bytes(&p->value);
         }
     }
     return 0;
@@ -193,15 +182,15 @@ static int load_layers(const struct model *m, const struct input *in, int layers
 
 static int load(struct model *m, struct input *in, int layers)
 {
-    uint64_t header = 0, have = 0;
-    in->block = malloc(BLOCK_BYTES);
+    uint64_t have = 0;
+    in->block = malloc(PARAM_BLOCK_BYTES);
     int ret = in->block ? 0 : err_set(ENOMEM, "no memory to read %s", in->path);
     if (ret == 0)
-        ret = read_header(in, &header, &have);
+        ret = read_header(in, &in->offset, &have);
     if (ret == 0)
         ret = check_size(m, in->path, layers, have);
     if (ret == 0)
-        ret = load_layers(m, in, layers, header);
+        ret = load_layers(m, in, layers);
     m->origin = ORIGIN_DARKNET;
     free(in->block);
     return ret;
@@ -241,25 +230,13 @@ int darknet_weights_load_bytes(struct model *m, const char *name, const void *fi
     return load(m, &in, m->nlayer);
 }
 
-static int save_param(const struct model *m, const struct file_out *out, const struct param *p,
-                      void *block)
+static int write_part(void *arg, size_t offset, void *data, size_t bytes)
 {
-    size_t total = tensor_bytes(&p->value);
-    if (p->value.place != PLACE_DEVICE)
-        return file_out_write(out, p->value.data, total);
-    for (size_t at = 0; at < total; at += BLOCK_BYTES) {
-        size_t bytes = total - at < BLOCK_BYTES ? total - at : BLOCK_BYTES;
-        m->dev->ops->copy(m->dev, block, (const char *)p->value.data + at, bytes);
-        int ret = device_sync(m->dev);
-        if (ret == 0)
-            ret = file_out_write(out, block, bytes);
-        if (ret < 0)
-            return ret;
-    }
-    return 0;
+    const struct file_out *out = arg;
+    return file_out_write(out, data, bytes);
 }
 
-static int save_layers(const struct model *m, const struct file_out *out, int layers, void *block)
+static int save_layers(const struct model *m, struct file_out *out, int layers, void *block)
 {
     static const struct {
         int32_t version[VERSION_INTS];
@@ -272,7 +249,7 @@ static int save_layers(const struct model *m, const struct file_out *out, int la
         int n;
         const int *order = file_order(m->layer[i], &n);
         for (int j = 0; j < n && ret == 0; j++)
-            ret = save_param(m, out, &m->layer[i]->param[order[j]], block);
+            ret = param_save(m, &m->layer[i]->param[order[j]], block, write_part, out);
     }
     return ret;
 }
@@ -289,7 +266,7 @@ int darknet_weights_save(const struct model *m, const char *path)
                        ".safetensors, which has names",
                        path, layers, m->name, m->from, m->to);
     struct file_out out = FILE_OUT_NONE;
-    void *block = malloc(BLOCK_BYTES);
+    void *block = malloc(PARAM_BLOCK_BYTES);
     int ret = block ? file_out_begin(&out, path) : err_set(ENOMEM, "no memory to write %s", path);
     /* What is still queued on the device may be the last update of these very bytes. */
     if (ret == 0 && m->dev)

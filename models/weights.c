@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "models/darknet_weights.h"
 #include "models/file_out.h"
+#include "models/param_io.h"
 #include "models/safetensors.h"
 
 static void shape_of(const struct tensor *t, int64_t dim[TENSOR_MAX_DIM])
@@ -34,17 +35,12 @@ static int each_param(const struct model *m,
     return 0;
 }
 
-/* Where a parameter's bytes can be reached by this process; else they pass through a block. */
-static bool reachable(const struct param *p)
-{
-    return p->value.place != PLACE_DEVICE;
-}
-
 /* What a file says of itself where its weights came from darknet's: see enum weights_origin. */
 static const char origin_note[] = "batch_norm";
 
 struct loading {
     struct safetensors st;
+    const struct safetensors_tensor *tensor; /* that is being read */
     void *block;
     int wanted, missing;
     char first_missing[LAYER_NAME_BYTES];
@@ -77,24 +73,17 @@ static int check_param(const struct model *m, struct param *p, void *arg)
     return 0;
 }
 
+static int read_part(void *arg, size_t offset, void *data, size_t bytes)
+{
+    struct loading *in = arg;
+    return safetensors_read(&in->st, in->tensor, offset, data, bytes);
+}
+
 static int load_param(const struct model *m, struct param *p, void *arg)
 {
     struct loading *in = arg;
-    const struct safetensors_tensor *t = safetensors_find(&in->st, p->name);
-    if (reachable(p))
-        return safetensors_read(&in->st, t, 0, p->value.data, t->bytes);
-    for (uint64_t at = 0; at < t->bytes; at += SAFETENSORS_BLOCK_BYTES) {
-        uint64_t left = t->bytes - at;
-        size_t bytes = left < SAFETENSORS_BLOCK_BYTES ? (size_t)left : SAFETENSORS_BLOCK_BYTES;
-        int ret = safetensors_read(&in->st, t, at, in->block, bytes);
-        if (ret < 0)
-            return ret;
-        m->dev->ops->copy(m->dev, (char *)p->value.data + at, in->block, bytes);
-        ret = device_sync(m->dev);
-        if (ret < 0)
-            return ret;
-    }
-    return 0;
+    in->tensor = safetensors_find(&in->st, p->name);
+    return param_load(m, p, in->block, read_part, in);
 }
 
 static int load_safetensors(struct model *m, const char *path)
@@ -111,7 +100,7 @@ static int load_safetensors(struct model *m, const char *path)
                       path, in.st.ntensor, in.first_missing, in.missing, in.wanted, m->name,
                       m->from, m->to);
     if (ret == 0) {
-        in.block = malloc(SAFETENSORS_BLOCK_BYTES);
+        in.block = malloc(PARAM_BLOCK_BYTES);
         if (!in.block)
             ret = err_set(ENOMEM, "no memory to read %s", path);
     }
@@ -163,7 +152,7 @@ static int announce_param(const struct model *m, struct param *p, void *arg)
 static int save_with_delta(const struct model *m, const struct param *p, struct saving *to)
 {
     size_t repeat = (size_t)p->repeat, total = tensor_count(&p->value) / repeat;
-    size_t most = SAFETENSORS_BLOCK_BYTES / sizeof(float) / (repeat + 1); /* runs in a block */
+    size_t most = PARAM_BLOCK_BYTES / sizeof(float) / (repeat + 1); /* runs in a block */
     float *value = to->block, *delta = value + most * repeat;
     for (size_t at = 0, n; at < total; at += n) {
         n = total - at < most ? total - at : most;
@@ -183,24 +172,16 @@ static int save_with_delta(const struct model *m, const struct param *p, struct 
     return 0;
 }
 
+static int write_part(void *arg, size_t offset, void *data, size_t bytes)
+{
+    struct saving *to = arg;
+    return safetensors_out_write(to->out, data, bytes);
+}
+
 static int save_param(const struct model *m, struct param *p, void *arg)
 {
     struct saving *to = arg;
-    size_t total = tensor_bytes(&p->value);
-    if (p->delta)
-        return save_with_delta(m, p, to);
-    if (reachable(p))
-        return safetensors_out_write(to->out, p->value.data, total);
-    for (size_t at = 0; at < total; at += SAFETENSORS_BLOCK_BYTES) {
-        size_t bytes = total - at < SAFETENSORS_BLOCK_BYTES ? total - at : SAFETENSORS_BLOCK_BYTES;
-        m->dev->ops->copy(m->dev, to->block, (const char *)p->value.data + at, bytes);
-        int ret = device_sync(m->dev);
-        if (ret == 0)
-            ret = safetensors_out_write(to->out, to->block, bytes);
-        if (ret < 0)
-            return ret;
-    }
-    return 0;
+    return p->delta ? save_with_delta(m, p, to) : param_save(m, p, to->block, write_part, to);
 }
 
 int weights_save(const struct model *m, const char *path)
@@ -208,7 +189,7 @@ int weights_save(const struct model *m, const char *path)
     CHECK(!m->folded);
     if (darknet_weights_named(path))
         return darknet_weights_save(m, path);
-    struct saving to = {.block = malloc(SAFETENSORS_BLOCK_BYTES)};
+    struct saving to = {.block = malloc(PARAM_BLOCK_BYTES)};
     int ret =
         to.block ? safetensors_out_new(&to.out) : err_set(ENOMEM, "no memory to write %s", path);
     if (ret == 0 && m->origin == ORIGIN_DARKNET)
