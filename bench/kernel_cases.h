@@ -80,8 +80,8 @@ CASE(bn_train, batchnorm_forward_train(DEV, Y, S(0), S(1), S(2), S(3), X, S(4), 
                                        64, 1024, 0.1f, 1e-5f))
 CASE(bn_eval, batchnorm_forward_eval(DEV, Y, X, S(4), S(5), S(2), S(3), BENCH_BATCH, 64, 1024,
                                      1e-5f, ACT_LEAKY))
-CASE(bn_back,
-     batchnorm_backward_data(DEV, Z, S(6), S(7), Y, X, S(4), S(0), S(1), BENCH_BATCH, 64, 1024, 0))
+CASE(bn_back, batchnorm_backward_data(DEV, Z, S(6), S(7), Y, X, S(4), S(0), S(1), BENCH_BATCH, 64,
+                                      1024, 1e-5f, 0))
 CASE(boxes, yolo_decode(DEV, Y, HEAD, X, &head))
 CASE(xent, softmax_xent(DEV, S(0), Y, X, (const int32_t *)ARG, BENCH_BATCH, 1000, 1))
 CASE(axpy, axpy(DEV, Y, X, IN(pool1), 1e-9f))

@@ -225,7 +225,7 @@ struct choice_book *choices_book(struct choices *c)
 
 const char *choices_news(struct choices *c, const struct device *d)
 {
-    static const char *const work[GPU_WORK_COUNT] = {"convolutions"};
+    static const char *const work[GPU_WORK_COUNT] = {"convolutions", "pools", "batch-norms"};
     struct gpu_choices now[GPU_WORK_COUNT];
     if (!c)
         return NULL;

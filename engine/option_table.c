@@ -66,9 +66,9 @@ static const struct option_spec specs[OPT_COUNT] = {
     [OPT_ISA] = {"isa", {0}, "auto|avx512|avx2|neon|plain", RUNS | INIT, 0,
         "instruction set of the CPU backend; auto (default): the best here"},
     [OPT_CONV_ALGO] = {"conv-algo", {0}, "auto|own|cudnn", RUNS, 0,
-        "what computes a GPU's convolutions: the program's own kernels, NVIDIA's cuDNN, or auto "
-        "(default), each the faster one where cuDNN is installed, as it was measured once and "
-        "kept in DATA_DIR/cudnn-choices.json"},
+        "what computes a GPU's convolutions, pools and batch-norm: the program's own kernels, "
+        "NVIDIA's cuDNN, or auto (default), each the faster one where cuDNN is installed, as it "
+        "was measured once and kept in DATA_DIR/cudnn-choices.json"},
     [OPT_UPSTREAM] = {"upstream", {0}, "HOST:PORT", RUNS, NEEDS_UPSTREAM,
         "($MASTER_UPSTREAM_HOST:$MASTER_UPSTREAM_PORT, else 127.0.0.1:50007)"},
     [OPT_LISTEN] = {"listen", {0}, "ADDR:PORT", RUNS, NEEDS_LISTENER,

@@ -146,7 +146,7 @@ struct choice_book {
 int device_cuda_use_cudnn(struct device *d, struct choice_book *book);
 
 /* How many shapes were planned which way, each direction by itself. */
-enum gpu_work { GPU_CONVOLUTIONS, GPU_WORK_COUNT };
+enum gpu_work { GPU_CONVOLUTIONS, GPU_POOLS, GPU_BATCHNORMS, GPU_WORK_COUNT };
 struct gpu_choices {
     int own, cudnn;
 };

@@ -1,6 +1,7 @@
 /*
- * The names of struct kernels' entries, once. A backend declares its functions with their own types
- * from here, so a signature is written in kernels.h alone; tables and tests walk the same list.
+ * The names of struct kernels' entries, once, but for the optional ones at its end. A backend
+ * declares its functions with their own types from here, so a signature is written in kernels.h
+ * alone; tables and tests walk the same list.
  */
 #ifndef KERNELS_ENTRIES_H
 #define KERNELS_ENTRIES_H

@@ -129,11 +129,12 @@ struct kernels {
                            const float *mean, const float *var, int k, int window, float eps,
                            float root_eps);
     /* Stores this batch's parameter gradients in saved_dweight, saved_dbias (c); the update adds
-     * them with axpy. */
+     * them with axpy. saved_mean, saved_invstd: forward's, of the same eps. */
     void (*batchnorm_backward_data)(struct device *d, float *dinp, float *saved_dweight,
                                     float *saved_dbias, const float *dout, const float *inp,
                                     const float *weight, const float *saved_mean,
-                                    const float *saved_invstd, int n, int c, int hw, int add);
+                                    const float *saved_invstd, int n, int c, int hw, float eps,
+                                    int add);
 
     /* Activations, elementwise; backward works from the output. May run in place (out == inp,
      * dinp == dout). */
@@ -199,6 +200,13 @@ struct kernels {
     /* IEEE half precision, round to nearest even, overflow to infinity. */
     void (*f32_to_f16)(struct device *d, uint16_t *out, const float *inp, size_t n);
     void (*f16_to_f32)(struct device *d, float *out, const uint16_t *inp, size_t n);
+
+    /* What will be called, for a device that settles something before the first step, as it does
+     * for convolutions when their *_work is asked. train: in training. (optional: NULL where there
+     * is nothing to settle) */
+    void (*maxpool_plan)(struct device *d, const struct pool_dims *s, int train);
+    void (*avgpool_plan)(struct device *d, int n, int c, int h, int w, int oh, int ow, int train);
+    void (*batchnorm_plan)(struct device *d, int n, int c, int hw, float eps, int train);
 };
 
 #ifdef __cplusplus

@@ -28,6 +28,15 @@ static int avgpool_plan(const struct layer *l, const struct tensor in[], enum ru
     return 0;
 }
 
+static size_t avgpool_work_bytes(const struct layer *l, struct device *d, const struct tensor in[],
+                                 enum run_mode run)
+{
+    if (d->kernels->avgpool_plan)
+        d->kernels->avgpool_plan(d, in[0].dim[0], in[0].dim[1], in[0].dim[2], in[0].dim[3],
+                                 avgpool_of(l)->out_h, avgpool_of(l)->out_w, run == RUN_TRAIN);
+    return 0;
+}
+
 static const char *avgpool_missing(const struct layer *l, const struct kernels *k,
                                    enum run_mode run)
 {
@@ -65,6 +74,7 @@ static char *avgpool_describe(const struct layer *l, char *text, size_t text_byt
 static const struct layer_ops avgpool_ops = {
     .name = "avgpool",
     .plan = avgpool_plan,
+    .work_bytes = avgpool_work_bytes,
     .missing = avgpool_missing,
     .forward = avgpool_forward,
     .backward_data = avgpool_backward_data,

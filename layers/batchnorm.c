@@ -48,6 +48,10 @@ static int batchnorm_plan(const struct layer *l, const struct tensor in[], enum 
 static size_t batchnorm_work_bytes(const struct layer *l, struct device *d,
                                    const struct tensor in[], enum run_mode run)
 {
+    const struct batchnorm *b = batchnorm_of(l);
+    if (d->kernels->batchnorm_plan)
+        d->kernels->batchnorm_plan(d, in[0].dim[0], b->channels, in[0].dim[2] * in[0].dim[3],
+                                   b->eps, run == RUN_TRAIN);
     return run == RUN_TRAIN ? tensor_bytes(&in[0]) : 0;
 }
 
@@ -98,7 +102,8 @@ static void batchnorm_backward_data(const struct layer *l, struct device *d, str
         d, dinp, tensor_floats(&io->saved[SAVED_DWEIGHT]), tensor_floats(&io->saved[SAVED_DBIAS]),
         tensor_floats(io->dout), tensor_floats(in), param_of(l, PARAM_WEIGHT),
         tensor_floats(&io->saved[SAVED_MEAN]), tensor_floats(&io->saved[SAVED_INVSTD]), in->dim[0],
-        batchnorm_of(l)->channels, in->dim[2] * in->dim[3], io->mode[0] == GRAD_ADD);
+        batchnorm_of(l)->channels, in->dim[2] * in->dim[3], batchnorm_of(l)->eps,
+        io->mode[0] == GRAD_ADD);
 }
 
 static void batchnorm_backward_weights(const struct layer *l, struct device *d, struct layer_io *io,

@@ -78,7 +78,8 @@ struct layer_ops {
     /* Shapes alone: fills plan (zeroed) from the inputs. -EINVAL and a sentence on misfit. */
     int (*plan)(const struct layer *l, const struct tensor in[], enum run_mode run,
                 struct layer_plan *plan);
-    /* Bytes of scratch that forward (and in RUN_TRAIN backward) want on this device. (optional) */
+    /* Bytes of scratch that forward (and in RUN_TRAIN backward) want on this device, which settles
+     * here how it will compute them. (optional) */
     size_t (*work_bytes)(const struct layer *l, struct device *d, const struct tensor in[],
                          enum run_mode run);
     /* The name of a kernel that this device lacks and the layer needs, or NULL. (optional) */

@@ -61,6 +61,15 @@ static int maxpool_plan(const struct layer *l, const struct tensor in[], enum ru
     return 0;
 }
 
+static size_t maxpool_work_bytes(const struct layer *l, struct device *d, const struct tensor in[],
+                                 enum run_mode run)
+{
+    struct pool_dims s = dims_of(maxpool_of(l), &in[0]);
+    if (d->kernels->maxpool_plan)
+        d->kernels->maxpool_plan(d, &s, run == RUN_TRAIN);
+    return 0;
+}
+
 static const char *maxpool_missing(const struct layer *l, const struct kernels *k,
                                    enum run_mode run)
 {
@@ -102,6 +111,7 @@ static char *maxpool_describe(const struct layer *l, char *text, size_t text_byt
 static const struct layer_ops maxpool_ops = {
     .name = "maxpool",
     .plan = maxpool_plan,
+    .work_bytes = maxpool_work_bytes,
     .missing = maxpool_missing,
     .forward = maxpool_forward,
     .backward_data = maxpool_backward_data,

@@ -41,7 +41,7 @@ static void golden_on(struct device *d)
     for (int i = 0; i < COUNT; i++)
         dout[i] = 0.25f * (float)i - 1;
     k->batchnorm_backward_data(d, dinp, dweight, dbias, dout, inp, weight, mean, invstd, N, C, HW,
-                               0);
+                               1e-5f, 0);
     check_nmse("dinp", dinp, want_dinp, COUNT, 1e-12);
     check_nmse("dweight", dweight, (float[]){-0.113066293f, -2.38089681f}, C, 1e-13);
     check_nmse("dbias", dbias, (float[]){0, 4.5f}, C, 1e-13);
@@ -106,7 +106,7 @@ static void compare(struct device *d, struct device *ref, struct sizes s, float 
             if (!add)
                 poison(a[i].dinp, all * sizeof(float));
             k->batchnorm_backward_data(dev[i], a[i].dinp, a[i].dweight, a[i].dbias, dy, x, w,
-                                       a[i].mean, a[i].invstd, s.n, s.c, s.hw, add);
+                                       a[i].mean, a[i].invstd, s.n, s.c, s.hw, 1e-5f, add);
         }
         check_nmse("train", a[0].out, a[1].out, all, limit);
         for (size_t i = 0; i < c; i++) /* against the spread of the numbers, not the mean near 0 */

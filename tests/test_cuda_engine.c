@@ -149,14 +149,46 @@ static void test_inference(void **state)
     }
 }
 
+/*
+ * Through cuDNN: the reference's numbers, in recordings and without, split and whole the same bits,
+ * the short batch, which is our own kernels', among them.
+ */
+static void test_cudnn(void **state)
+{
+    (void)state;
+#ifdef EMULATED
+    static const struct variant v[] = {
+        {"no graphs", "streams=rand", "0", NET_AUTO, 0, {0}},
+        {"source, cut at 3", "streams=lazy", "", NET_AUTO, 2, {0, 3}},
+        {"integrated, cut at 6", "integrated", "", NET_AUTO, 1, {6}},
+    };
+    struct split_run r = tiny_run("cuda", 2);
+    struct outcome own, want, got;
+    run_apart(&r, "", "", &own);
+    r.cudnn = true;
+    check_reference(r, 1e-5, 1e-10);
+    run_apart(&r, "", "", &want);
+    assert_memory_not_equal(want.loss, own.loss, sizeof(double) * (size_t)r.steps);
+    for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+        struct split_run split = r;
+        split.dir = dir[1];
+        split.transport = v[i].transport;
+        split.ncut = v[i].ncut;
+        memcpy(split.cut, v[i].cut, sizeof(v[i].cut));
+        run_apart(&split, v[i].emu, v[i].graphs, &got);
+        check_same_training(v[i].what, &split, &got, &want);
+    }
+#else
+    skip(); /* whether there is cuDNN is not known before a process has used the GPU */
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiny_reference),
-        cmocka_unit_test(test_small_reference),
-        cmocka_unit_test(test_one_micro_batch),
-        cmocka_unit_test(test_four_micro_batches),
-        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_tiny_reference),  cmocka_unit_test(test_small_reference),
+        cmocka_unit_test(test_one_micro_batch), cmocka_unit_test(test_four_micro_batches),
+        cmocka_unit_test(test_cudnn),           cmocka_unit_test(test_half),
         cmocka_unit_test(test_inference),
     };
     log_set_level(LOG_WARNING);

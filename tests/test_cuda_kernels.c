@@ -357,7 +357,7 @@ static void norm_run(struct device *d, const struct norm *a, const float *x, con
     d->kernels->batchnorm_forward_train(d, a->out, a->mean, a->invstd, a->rmean, a->rvar, x, wb,
                                         wb + k, n, c, hw, 0.1f, 1e-5f);
     d->kernels->batchnorm_backward_data(d, a->dinp, a->dweight, a->dbias, dy, x, wb, a->mean,
-                                        a->invstd, n, c, hw, 1);
+                                        a->invstd, n, c, hw, 1e-5f, 1);
 }
 
 static struct norm norm_new(size_t all, size_t c, size_t off)

@@ -159,7 +159,7 @@ static void run_batchnorm(const struct run *r)
     r->k->batchnorm_forward_train(r->dev, out, saved_mean, saved_invstd, mean, var, inp, weight,
                                   bias, n, c, hw, momentum, eps);
     r->k->batchnorm_backward_data(r->dev, dinp, dweight, dbias, dout, inp, weight, saved_mean,
-                                  saved_invstd, n, c, hw, 0);
+                                  saved_invstd, n, c, hw, eps, 0);
     r->k->batchnorm_forward_eval(r->dev, eval, inp, weight, bias, mean, var, n, c, hw, eps,
                                  ACT_NONE);
     expect(r, "out", out, count);

@@ -181,7 +181,8 @@ void CPU(batchnorm_forward_eval)(struct device *d, float *out, const float *inp,
 void CPU(batchnorm_backward_data)(struct device *d, float *dinp, float *saved_dweight,
                                   float *saved_dbias, const float *dout, const float *inp,
                                   const float *weight, const float *saved_mean,
-                                  const float *saved_invstd, int n, int c, int hw, int add)
+                                  const float *saved_invstd, int n, int c, int hw, float eps,
+                                  int add)
 {
     struct batchnorm s = {.out = dinp,
                           .inp = inp,

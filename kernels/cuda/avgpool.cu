@@ -3,6 +3,7 @@
  * where the rectangles are large, so that its reads lie side by side. Each array crosses memory
  * once: rectangles of neighbours, which may overlap by a row, meet in the L1 cache.
  */
+#include "kernels/cuda/cudnn_paths.h"
 #include "kernels/cuda/images.h"
 #include "kernels/cuda/reduce.h"
 
@@ -132,11 +133,13 @@ static void run(struct device *d, float *out, const float *inp, size_t images, i
 void CUDA(avgpool_forward)(struct device *d, float *out, const float *inp, int n, int c, int h,
                            int w, int oh, int ow)
 {
-    run<false>(d, out, inp, (size_t)n * (size_t)c, h, w, oh, ow, 0);
+    if (!cudnn_avgpool_forward(d, out, inp, n, c, h, w, oh, ow))
+        run<false>(d, out, inp, (size_t)n * (size_t)c, h, w, oh, ow, 0);
 }
 
 void CUDA(avgpool_backward)(struct device *d, float *dinp, const float *dout, int n, int c, int h,
                             int w, int oh, int ow, int add)
 {
-    run<true>(d, dinp, dout, (size_t)n * (size_t)c, oh, ow, h, w, add);
+    if (!cudnn_avgpool_backward(d, dinp, dout, n, c, h, w, oh, ow, add))
+        run<true>(d, dinp, dout, (size_t)n * (size_t)c, oh, ow, h, w, add);
 }

@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/act.h"
 #include "kernels/cuda/channels.h"
+#include "kernels/cuda/cudnn_paths.h"
 #include "kernels/cuda/reduce.h"
 
 static_assert(CHANNEL_FOUND * 3 * sizeof(float) <= CUDA_SCRATCH, "what the blocks found");
@@ -201,6 +202,9 @@ void CUDA(batchnorm_forward_train)(struct device *d, float *out, float *saved_me
 {
     struct train t = {saved_mean, saved_invstd, running_mean, running_var,
                       weight,     bias,         momentum,     eps};
+    if (cudnn_batchnorm_train(d, out, saved_mean, saved_invstd, running_mean, running_var, inp,
+                              weight, bias, n, c, hw, momentum, eps))
+        return;
     if (channels_quads(hw, out, inp))
         run_train<true>(d, out, inp, n, c, hw, t);
     else
@@ -212,6 +216,11 @@ void CUDA(batchnorm_forward_eval)(struct device *d, float *out, const float *inp
                                   const float *running_var, int n, int c, int hw, float eps,
                                   enum act act)
 {
+    if (cudnn_batchnorm_eval(d, out, inp, weight, bias, running_mean, running_var, n, c, hw, eps)) {
+        if (act != ACT_NONE)
+            CUDA(act_forward)(d, out, out, (size_t)n * (size_t)c * (size_t)hw, act);
+        return;
+    }
     int quads = channels_quads(hw, out, inp);
     for (struct channels s = channels_first(n, c, hw, quads); s.some; s = channels_next(s)) {
         dim3 grid(s.blocks, s.some);
@@ -239,10 +248,14 @@ static void run_backward(struct device *d, float *dinp, const float *dout, const
 void CUDA(batchnorm_backward_data)(struct device *d, float *dinp, float *saved_dweight,
                                    float *saved_dbias, const float *dout, const float *inp,
                                    const float *weight, const float *saved_mean,
-                                   const float *saved_invstd, int n, int c, int hw, int add)
+                                   const float *saved_invstd, int n, int c, int hw, float eps,
+                                   int add)
 {
     struct backward t = {saved_dweight, saved_dbias,          weight, saved_mean,
                          saved_invstd,  (float)n * (float)hw, add};
+    if (cudnn_batchnorm_backward(d, dinp, saved_dweight, saved_dbias, dout, inp, weight, saved_mean,
+                                 saved_invstd, n, c, hw, eps, add))
+        return;
     if (channels_quads(hw, dinp, dout, inp))
         run_backward<true>(d, dinp, dout, inp, n, c, hw, t);
     else

@@ -95,10 +95,14 @@ void device_cuda_choices(const struct device *d, struct gpu_choices chosen[GPU_W
 
 static void plan_free(struct cudnn *c, struct cudnn_plan *p)
 {
+    if (p->pool)
+        c->cudnnDestroyPoolingDescriptor(p->pool);
     if (p->conv)
         c->cudnnDestroyConvolutionDescriptor(p->conv);
     if (p->weight)
         c->cudnnDestroyFilterDescriptor(p->weight);
+    if (p->channels)
+        c->cudnnDestroyTensorDescriptor(p->channels);
     if (p->out)
         c->cudnnDestroyTensorDescriptor(p->out);
     if (p->inp)

@@ -39,6 +39,32 @@ int cudnn_conv_backward_weights(struct device *d, float *dweight, const float *d
                                 const float *inp, const struct conv2d_dims *s, float scale,
                                 void *work);
 
+/* Plan a shape of kernels.h's; nothing where the device has no second way. */
+void cudnn_maxpool_plan(struct device *d, const struct pool_dims *s, int train);
+void cudnn_avgpool_plan(struct device *d, int n, int c, int h, int w, int oh, int ow, int train);
+void cudnn_batchnorm_plan(struct device *d, int n, int c, int hw, float eps, int train);
+
+/* As kernels.h's. pool_cudnn.c says which are never cuDNN's. */
+int cudnn_maxpool_forward(struct device *d, float *out, const uint8_t *arg, const float *inp,
+                          const struct pool_dims *s);
+int cudnn_avgpool_forward(struct device *d, float *out, const float *inp, int n, int c, int h,
+                          int w, int oh, int ow);
+int cudnn_avgpool_backward(struct device *d, float *dinp, const float *dout, int n, int c, int h,
+                           int w, int oh, int ow, int add);
+
+/* As kernels.h's; evaluation without activation. */
+int cudnn_batchnorm_train(struct device *d, float *out, float *saved_mean, float *saved_invstd,
+                          float *running_mean, float *running_var, const float *inp,
+                          const float *weight, const float *bias, int n, int c, int hw,
+                          float momentum, float eps);
+int cudnn_batchnorm_eval(struct device *d, float *out, const float *inp, const float *weight,
+                         const float *bias, const float *running_mean, const float *running_var,
+                         int n, int c, int hw, float eps);
+int cudnn_batchnorm_backward(struct device *d, float *dinp, float *saved_dweight,
+                             float *saved_dbias, const float *dout, const float *inp,
+                             const float *weight, const float *saved_mean,
+                             const float *saved_invstd, int n, int c, int hw, float eps, int add);
+
 #ifdef __cplusplus
 }
 #endif

@@ -40,13 +40,28 @@
     X(cudnnConvolutionBackwardData)                   \
     X(cudnnGetConvolutionBackwardFilterAlgorithm_v7)  \
     X(cudnnGetConvolutionBackwardFilterWorkspaceSize) \
-    X(cudnnConvolutionBackwardFilter)
+    X(cudnnConvolutionBackwardFilter)                 \
+    X(cudnnCreatePoolingDescriptor)                   \
+    X(cudnnDestroyPoolingDescriptor)                  \
+    X(cudnnSetPooling2dDescriptor)                    \
+    X(cudnnPoolingForward)                            \
+    X(cudnnPoolingBackward)                           \
+    X(cudnnBatchNormalizationForwardTraining)         \
+    X(cudnnBatchNormalizationForwardInference)        \
+    X(cudnnBatchNormalizationBackward)
 
 enum { TRIAL_ARRAYS = 8, CUDNN_KEY_BYTES = 160 };
+
+struct batchnorm_dims {
+    int n, c, hw;
+    float eps;
+};
 
 union cudnn_dims {
     int all[16]; /* zero where a shape has no use for it: compared as a whole */
     struct conv2d_dims conv;
+    struct pool_dims pool; /* of averages too */
+    struct batchnorm_dims norm;
 };
 
 struct cudnn_plan;
@@ -68,10 +83,11 @@ struct cudnn_code {
 struct cudnn_plan {
     const struct cudnn_code *code;
     union cudnn_dims dims;
-    int through; /* 1: cuDNN computes it */
-    cudnnTensorDescriptor_t inp, out;
+    int through;                                /* 1: cuDNN computes it */
+    cudnnTensorDescriptor_t inp, out, channels; /* channels: batch-norm's parameters */
     cudnnFilterDescriptor_t weight;
     cudnnConvolutionDescriptor_t conv;
+    cudnnPoolingDescriptor_t pool;
     int algorithm;
     size_t bytes; /* of cuDNN's scratch */
     struct cudnn_plan *next;

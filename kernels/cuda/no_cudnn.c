@@ -69,4 +69,57 @@ int cudnn_conv_backward_weights(struct device *d, float *dweight, const float *d
     return 0;
 }
 
+void cudnn_maxpool_plan(struct device *d, const struct pool_dims *s, int train)
+{
+}
+
+void cudnn_avgpool_plan(struct device *d, int n, int c, int h, int w, int oh, int ow, int train)
+{
+}
+
+void cudnn_batchnorm_plan(struct device *d, int n, int c, int hw, float eps, int train)
+{
+}
+
+int cudnn_maxpool_forward(struct device *d, float *out, const uint8_t *arg, const float *inp,
+                          const struct pool_dims *s)
+{
+    return 0;
+}
+
+int cudnn_avgpool_forward(struct device *d, float *out, const float *inp, int n, int c, int h,
+                          int w, int oh, int ow)
+{
+    return 0;
+}
+
+int cudnn_avgpool_backward(struct device *d, float *dinp, const float *dout, int n, int c, int h,
+                           int w, int oh, int ow, int add)
+{
+    return 0;
+}
+
+int cudnn_batchnorm_train(struct device *d, float *out, float *saved_mean, float *saved_invstd,
+                          float *running_mean, float *running_var, const float *inp,
+                          const float *weight, const float *bias, int n, int c, int hw,
+                          float momentum, float eps)
+{
+    return 0;
+}
+
+int cudnn_batchnorm_eval(struct device *d, float *out, const float *inp, const float *weight,
+                         const float *bias, const float *running_mean, const float *running_var,
+                         int n, int c, int hw, float eps)
+{
+    return 0;
+}
+
+int cudnn_batchnorm_backward(struct device *d, float *dinp, float *saved_dweight,
+                             float *saved_dbias, const float *dout, const float *inp,
+                             const float *weight, const float *saved_mean,
+                             const float *saved_invstd, int n, int c, int hw, float eps, int add)
+{
+    return 0;
+}
+
 #endif

@@ -68,7 +68,8 @@ void ref_batchnorm_forward_eval(struct device *d, float *out, const float *inp, 
 void ref_batchnorm_backward_data(struct device *d, float *dinp, float *saved_dweight,
                                  float *saved_dbias, const float *dout, const float *inp,
                                  const float *weight, const float *saved_mean,
-                                 const float *saved_invstd, int n, int c, int hw, int add)
+                                 const float *saved_invstd, int n, int c, int hw, float eps,
+                                 int add)
 {
     double count = (double)n * hw;
     for (int k = 0; k < c; k++) {

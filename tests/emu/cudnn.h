@@ -49,6 +49,7 @@ typedef struct emu_cudnn *cudnnHandle_t;
 typedef struct emu_tensor *cudnnTensorDescriptor_t;
 typedef struct emu_filter *cudnnFilterDescriptor_t;
 typedef struct emu_convolution *cudnnConvolutionDescriptor_t;
+typedef struct emu_pooling *cudnnPoolingDescriptor_t;
 
 typedef struct {
     int algo;
@@ -66,6 +67,7 @@ typedef struct {
 EMU_CUDNN_DESCRIPTOR(Tensor);
 EMU_CUDNN_DESCRIPTOR(Filter);
 EMU_CUDNN_DESCRIPTOR(Convolution);
+EMU_CUDNN_DESCRIPTOR(Pooling);
 
 size_t cudnnGetVersion(void);
 const char *cudnnGetErrorString(cudnnStatus_t status);
@@ -119,6 +121,50 @@ EMU_CONVOLUTION(BackwardData, cudnnConvolutionBwdDataAlgo, EMU_BACKWARD_DATA,
                 EMU_RUN_BACKWARD_DATA);
 EMU_CONVOLUTION(BackwardFilter, cudnnConvolutionBwdFilterAlgo, EMU_BACKWARD_FILTER,
                 EMU_RUN_BACKWARD_FILTER);
+
+typedef enum {
+    CUDNN_POOLING_MAX,
+    CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING,
+    CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING,
+    CUDNN_POOLING_MAX_DETERMINISTIC
+} cudnnPoolingMode_t;
+typedef enum { CUDNN_NOT_PROPAGATE_NAN, CUDNN_PROPAGATE_NAN } cudnnNanPropagation_t;
+typedef enum { CUDNN_BATCHNORM_PER_ACTIVATION, CUDNN_BATCHNORM_SPATIAL } cudnnBatchNormMode_t;
+#define CUDNN_BN_MIN_EPSILON 0.0
+
+cudnnStatus_t cudnnSetPooling2dDescriptor(cudnnPoolingDescriptor_t p, cudnnPoolingMode_t mode,
+                                          cudnnNanPropagation_t nan, int window_h, int window_w,
+                                          int pad_h, int pad_w, int stride_h, int stride_w);
+
+/* As above: what emu_cudnn_layers.cpp has again. */
+#define EMU_POOL_FORWARD                                                                       \
+    cudnnHandle_t h, cudnnPoolingDescriptor_t p, const void *alpha, cudnnTensorDescriptor_t x, \
+        const void *px, const void *beta, cudnnTensorDescriptor_t y, void *py
+#define EMU_POOL_BACKWARD                                                                       \
+    cudnnHandle_t h, cudnnPoolingDescriptor_t p, const void *alpha, cudnnTensorDescriptor_t y,  \
+        const void *py, cudnnTensorDescriptor_t dy, const void *pdy, cudnnTensorDescriptor_t x, \
+        const void *px, const void *beta, cudnnTensorDescriptor_t dx, void *pdx
+#define EMU_NORM_TRAINING                                                               \
+    cudnnHandle_t h, cudnnBatchNormMode_t mode, const void *alpha, const void *beta,    \
+        cudnnTensorDescriptor_t x, const void *px, cudnnTensorDescriptor_t y, void *py, \
+        cudnnTensorDescriptor_t of, const void *scale, const void *bias, double factor, \
+        void *running_mean, void *running_var, double eps, void *saved_mean, void *saved_invstd
+#define EMU_NORM_INFERENCE                                                                 \
+    cudnnHandle_t h, cudnnBatchNormMode_t mode, const void *alpha, const void *beta,       \
+        cudnnTensorDescriptor_t x, const void *px, cudnnTensorDescriptor_t y, void *py,    \
+        cudnnTensorDescriptor_t of, const void *scale, const void *bias, const void *mean, \
+        const void *var, double eps
+#define EMU_NORM_BACKWARD                                                                     \
+    cudnnHandle_t h, cudnnBatchNormMode_t mode, const void *alpha, const void *beta,          \
+        const void *alpha_of, const void *beta_of, cudnnTensorDescriptor_t x, const void *px, \
+        cudnnTensorDescriptor_t dy, const void *pdy, cudnnTensorDescriptor_t dx, void *pdx,   \
+        cudnnTensorDescriptor_t of, const void *scale, void *dscale, void *dbias, double eps, \
+        const void *saved_mean, const void *saved_invstd
+cudnnStatus_t cudnnPoolingForward(EMU_POOL_FORWARD);
+cudnnStatus_t cudnnPoolingBackward(EMU_POOL_BACKWARD);
+cudnnStatus_t cudnnBatchNormalizationForwardTraining(EMU_NORM_TRAINING);
+cudnnStatus_t cudnnBatchNormalizationForwardInference(EMU_NORM_INFERENCE);
+cudnnStatus_t cudnnBatchNormalizationBackward(EMU_NORM_BACKWARD);
 
 #ifdef __cplusplus
 }

@@ -49,8 +49,9 @@ template <class T> static cudnnStatus_t destroy(T *p)
 using namespace emu;
 
 /* Who is linked with this file has the others too, whose calls are looked for by name alone. */
-__attribute__((used)) static cudnnStatus_t (*const other_files[])(EMU_RUN_FORWARD) = {
-    cudnnConvolutionForward};
+__attribute__((used)) static cudnnStatus_t (*const convolutions)(EMU_RUN_FORWARD) =
+    cudnnConvolutionForward;
+__attribute__((used)) static cudnnStatus_t (*const layers)(EMU_POOL_FORWARD) = cudnnPoolingForward;
 
 const char *emu_cudnn_library(void)
 {
@@ -101,6 +102,7 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t stream)
 EMU_CUDNN_DESCRIPTOR(Tensor)
 EMU_CUDNN_DESCRIPTOR(Filter)
 EMU_CUDNN_DESCRIPTOR(Convolution)
+EMU_CUDNN_DESCRIPTOR(Pooling)
 
 cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t t, cudnnTensorFormat_t,
                                          cudnnDataType_t, int n, int c, int h, int w)

@@ -22,9 +22,23 @@ struct emu_convolution {
     cudnnMathType_t math;
 };
 
+struct emu_pooling {
+    cudnnPoolingMode_t mode;
+    int kh, kw, ph, pw, sh, sw;
+};
+
 namespace emu
 {
-enum cudnn_kernel { CONVOLVE_FORWARD, CONVOLVE_DATA, CONVOLVE_FILTER };
+enum cudnn_kernel {
+    CONVOLVE_FORWARD,
+    CONVOLVE_DATA,
+    CONVOLVE_FILTER,
+    POOL_FORWARD,
+    POOL_BACKWARD,
+    NORM_TRAINING,
+    NORM_INFERENCE,
+    NORM_BACKWARD
+};
 
 /* A call that makes or asks for something, which no step does: refused while any stream is
  * captured, and the capture is spoilt. */
