@@ -68,22 +68,33 @@ int device_cuda_use_cudnn(struct device *d, struct choice_book *book)
     cuda_of(d)->cudnn = c;
     c->book = book;
     int ret = load(c);
-    if (ret == 0) {
-        cuda_use(cuda_of(d));
-        if (!TRIED(d, cudnnCreate, &c->handle) ||
-            !TRIED(d, cudnnSetStream, c->handle, cuda_of(d)->stream))
-            ret = err_set(ENOTSUP, "cuDNN does not start: %s", c->failed);
-    }
-    if (ret < 0)
+    for (int i = 0; ret == 0 && i < cuda_of(d)->nlane; i++)
+        ret = cudnn_lane_open(d, i);
+    if (ret == 0)
+        cudnn_lane(d);
+    else
         cudnn_close(d);
     return ret;
+}
+
+/* A handle has memory of its own, which kernels of two streams must not share. */
+int cudnn_lane_open(struct device *d, int lane)
+{
+    struct cudnn *c = cuda_of(d)->cudnn;
+    if (!c)
+        return 0;
+    cuda_use(cuda_of(d));
+    if (TRIED(d, cudnnCreate, &c->lane[lane]) &&
+        TRIED(d, cudnnSetStream, c->lane[lane], cuda_of(d)->lane[lane].stream))
+        return 0;
+    return err_set(ENOTSUP, "cuDNN does not start: %s", c->failed);
 }
 
 void cudnn_lane(struct device *d)
 {
     struct cudnn *c = cuda_of(d)->cudnn;
     if (c)
-        cudnn_must(d, c->cudnnSetStream(c->handle, cuda_of(d)->stream), "cudnnSetStream");
+        c->handle = c->lane[cuda_of(d)->now - cuda_of(d)->lane];
 }
 
 void device_cuda_choices(const struct device *d, struct gpu_choices chosen[GPU_WORK_COUNT])
@@ -120,8 +131,9 @@ void cudnn_close(struct device *d)
         c->plans = p->next;
         plan_free(c, p);
     }
-    if (c->handle)
-        c->cudnnDestroy(c->handle);
+    for (int i = 0; i < CUDA_LANES; i++)
+        if (c->lane[i])
+            c->cudnnDestroy(c->lane[i]);
     if (c->library)
         dlclose(c->library);
     free(c);

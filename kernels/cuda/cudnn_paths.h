@@ -22,7 +22,9 @@ extern "C" {
 /* Frees d's cuDNN handle and plans, if it has them. */
 void cudnn_close(struct device *d);
 
-/* d's lane is another one: its cuDNN, if it has one, queues there. */
+/* Where d has cuDNN: a handle for a new lane, -ENOTSUP and a sentence; the lane that is now is
+ * another one, and cuDNN queues there. */
+int cudnn_lane_open(struct device *d, int lane);
 void cudnn_lane(struct device *d);
 
 /* Plan a shape of conv2d.h's; bytes of scratch. */

@@ -98,7 +98,8 @@ struct cudnn {
     CUDNN_EACH(MEMBER)
 #undef MEMBER
     void *library;
-    cudnnHandle_t handle;
+    cudnnHandle_t handle; /* of the lane that is now */
+    cudnnHandle_t lane[CUDA_LANES];
     struct choice_book *book; /* NULL: whatever cuDNN can do goes through it */
     struct cudnn_plan *plans;
     struct gpu_choices chosen[GPU_WORK_COUNT];

@@ -50,6 +50,8 @@ static int cuda_lanes(struct device *d, int wanted)
     cuda_use(c);
     for (; c->nlane < wanted && c->nlane < most; c->nlane++) {
         int ret = open_lane(c, &c->lane[c->nlane]);
+        if (ret == 0 && (ret = cudnn_lane_open(d, c->nlane)) < 0)
+            close_lane(&c->lane[c->nlane]);
         if (ret < 0)
             return ret;
     }
