@@ -232,6 +232,16 @@ static void failing_gpu(void **state)
     run_train("");
     assert_int_equal(r.status, 1);
     assert_non_null(strstr(r.err, "of GPU memory"));
+    /* in a stream beside the first: copies in are the third that is made, lanes 4, 6, 8 and 10 */
+    static const char *const beside[] = {"fail-stream=3,fail-work=2", "fail-stream=4,fail-work=5",
+                                         "fail-stream=10,fail-work=5"};
+    for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+        set(beside[i]);
+        run_train("--micro-batches 4");
+        assert_int_equal(r.status, 1);
+        assert_non_null(strstr(r.err, "a kernel or copy: an illegal memory access"));
+        assert_null(strstr(r.out, "Trained 4"));
+    }
     set("");
 }
 #else

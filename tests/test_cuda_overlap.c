@@ -168,7 +168,7 @@ static const char *late_inference(void)
 static void run_batches(const uint64_t at[][2], int n, uint64_t epochs, int k, double loss[])
 {
     struct split_run r = {.isa = "cuda", .build = tiny_plain, .micro_batches = k, .sgd.lr = 0.1f};
-    struct stream_plan plan = {.batch = 4, .micro_batches = k, .seed = 1};
+    struct stream_plan plan = {.batch = 2, .micro_batches = k, .seed = 1};
     struct dataset_want want = {.name = "shapes", .c = 1, .h = 28, .w = 28, .seed = 1};
     struct node node;
     struct stream *s;
@@ -176,8 +176,8 @@ static void run_batches(const uint64_t at[][2], int n, uint64_t epochs, int k, d
     struct loader loader;
     split_node_open(&node, &r, 0, -1);
     CHECK(dataset_open(&ds, &want) == 0);
-    ds->count = 18;
-    CHECK(loader_open(&loader, ds, 4, 0, true, 1) == 0 && stream_open(&s, &node, &plan) == 0);
+    ds->count = 9;
+    CHECK(loader_open(&loader, ds, 2, 0, true, 1) == 0 && stream_open(&s, &node, &plan) == 0);
     for (int i = 0; i < n; i++) {
         struct feed feed = {.loader = &loader,
                             .epoch = at[i][0],
