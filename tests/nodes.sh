@@ -50,6 +50,14 @@ end_workers() { # each of them cleanly
     [ $status = 0 ] || fail "a worker ended with another status than 143: $(tail -n 3 ./*.log)"
 }
 
+# ended STATUS PROCESS FILE: waits for the process, which writes into the file.
+ended() {
+    local status
+    wait "$2"
+    status=$?
+    [ $status = "$1" ] || fail "ended with status $status, wanted $1: $(cat "$3")"
+}
+
 kill_worker() { # PROCESS: at once
     local pid left=()
     kill -KILL "$1"

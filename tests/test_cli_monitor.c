@@ -178,6 +178,28 @@ static void test_alone(void **state)
     cli_remove("data");
 }
 
+/* The last two of three nodes, the middle one first: it listens at port[0] and has words of its
+ * own. */
+static void workers_start(pid_t worker[2], const char *command, const int port[2],
+                          const char *middle)
+{
+    char words[256];
+    snprintf(words, sizeof(words), "%s --model small --role final --quiet --listen 127.0.0.1:%d",
+             command, port[1]);
+    worker[1] = cli_start(words);
+    snprintf(words, sizeof(words),
+             "%s --model small --role intermediate --quiet --layers 2:4 --listen 127.0.0.1:%d "
+             "--upstream 127.0.0.1:%d %s",
+             command, port[0], port[1], middle);
+    worker[0] = cli_start(words);
+}
+
+static void workers_stop(const pid_t worker[2])
+{
+    monitor_stop(worker[0], SIGTERM, 143);
+    monitor_stop(worker[1], SIGTERM, 143);
+}
+
 /* Three nodes that infer: a row a request, and forward, but no backward. A second stream of other
  * words goes into files of its own. */
 static void test_split_inference(void **state)
@@ -187,14 +209,8 @@ static void test_split_inference(void **state)
     double part[5];
     int port[2] = {port_free_a_moment_ago(), port_free_a_moment_ago()};
     pid_t monitor = monitor_start("");
-    snprintf(words, sizeof(words), "infer --model small --role final --quiet --listen 127.0.0.1:%d",
-             port[1]);
-    pid_t final = cli_start(words);
-    snprintf(words, sizeof(words),
-             "infer --model small --role intermediate --quiet --layers 2:4 --listen 127.0.0.1:%d "
-             "--upstream 127.0.0.1:%d --node-name middle",
-             port[0], port[1]);
-    pid_t middle = cli_start(words);
+    pid_t worker[2];
+    workers_start(worker, "infer", port, "--node-name middle");
     for (int n = 5; n <= 7; n += 2) {
         snprintf(words, sizeof(words),
                  "infer --model small --dataset shapes --role client --layers 0:2 --inferences %d "
@@ -204,8 +220,7 @@ static void test_split_inference(void **state)
         assert_non_null(strstr(r.out, "\nOf a request: queue "));
         sleep_ms(300); /* that the monitor has answered the workers */
     }
-    monitor_stop(middle, SIGTERM, 143);
-    monitor_stop(final, SIGTERM, 143);
+    workers_stop(worker);
     for (int n = 5; n <= 7; n += 2) {
         snprintf(words, sizeof(words), "benchmark_inference-offload_client-%%s-small-%d-8-2", n);
         name_of(prefix, sizeof(prefix), words);
@@ -239,14 +254,8 @@ static void test_split(void **state)
     unsigned long long samples = 0, tasks = 0;
     int port[2] = {port_free_a_moment_ago(), port_free_a_moment_ago()};
     pid_t monitor = monitor_start("");
-    snprintf(words, sizeof(words), "train --model small --role final --quiet --listen 127.0.0.1:%d",
-             port[1]);
-    pid_t final = cli_start(words);
-    snprintf(words, sizeof(words),
-             "train --model small --role intermediate --quiet --layers 2:4 --listen 127.0.0.1:%d "
-             "--upstream 127.0.0.1:%d",
-             port[0], port[1]);
-    pid_t middle = cli_start(words);
+    pid_t worker[2];
+    workers_start(worker, "train", port, "");
     snprintf(
         words, sizeof(words),
         "train --model small --dataset shapes --role client --layers 0:2 --batches 3 --epochs 2 "
@@ -254,8 +263,7 @@ static void test_split(void **state)
         port[0]);
     cli_expect(&r, words, 0, "");
     assert_non_null(strstr(r.out, "Trained 48 samples"));
-    monitor_stop(middle, SIGTERM, 143);
-    monitor_stop(final, SIGTERM, 143);
+    workers_stop(worker);
     assert_true(totals("benchmark_learning-offload_client-edge-1-small-2-8-2", &samples, &tasks));
     assert_true(samples == 48 && tasks == 0);
     double part[5];

@@ -22,6 +22,10 @@ infer() { # WANTED-STATUS ARGUMENT...: in the foreground, into run.out
 "$engine" init --model small --seed 5 --save weights >/dev/null || exit 1
 infer 0 --role aio --weights weights --inferences 0 --output whole || exit 1 # the last request is short
 
+without_times() { # FILE: of --json, its requests
+    sed 's/"latency_ms":[^,]*,//; /summary/d' "$1"
+}
+
 same() { # FILE
     cmp whole "$1"
 }
@@ -45,9 +49,9 @@ test_two_and_three_nodes() {
 test_json_is_the_same() {
     start_worker last infer final --weights weights || return 1
     infer 0 --role source --upstream "127.0.0.1:$port" --inferences 5 --in-flight 3 --json --quiet || return 1
-    sed 's/"latency_ms":[^,]*,//; /summary/d' run.out | grep -v INFO >split.json
+    without_times run.out | grep -v INFO >split.json
     infer 0 --role aio --weights weights --inferences 5 --json --quiet || return 1
-    sed 's/"latency_ms":[^,]*,//; /summary/d' run.out >whole.json
+    without_times run.out >whole.json
     [ "$(wc -l <whole.json)" = 5 ] || fail "$(cat whole.json)" || return 1
     cmp whole.json split.json || return 1
     end_workers
@@ -109,7 +113,7 @@ EOF
         "$engine" infer $model --role client --layers :1 --weights d.safetensors --upstream "127.0.0.1:$last" --json \
             --quiet $way >split.json 2>split.err || fail "$(cat split.err)" || return 1
         for f in whole split; do
-            sed 's/"latency_ms":[^,]*,//; /summary/d' $f.json >$f.boxes
+            without_times $f.json >$f.boxes
         done
         cmp whole.boxes split.boxes || return 1
     done
@@ -120,7 +124,7 @@ EOF
     start_worker middle infer intermediate --model d.cfg --layers :1 --weights d.safetensors --upstream "127.0.0.1:$last" || return 1
     "$engine" infer $model --role source --upstream "127.0.0.1:$port" --json --quiet --in-flight 2 >split.json \
         2>split.err || fail "$(cat split.err)" || return 1
-    sed 's/"latency_ms":[^,]*,//; /summary/d' split.json | cmp whole.boxes - || return 1
+    without_times split.json | cmp whole.boxes - || return 1
     head -c 60 pictures/a.png >pictures/cut.png
     "$engine" infer $model --weights d.safetensors >cut.out 2>&1
     [ $? = 1 ] && grep -q "cut.png is a damaged PNG picture" cut.out || fail "$(cat cut.out)" || return 1
@@ -131,14 +135,14 @@ EOF
 test_shapes_yolo() {
     local model="--model shapes-yolo --inferences 0" last way
     "$engine" infer $model --json --quiet >whole.json || return 1
-    sed 's/"latency_ms":[^,]*,//; /summary/d' whole.json >whole.boxes
+    without_times whole.json >whole.boxes
     [ "$(grep -c '"boxes":\[{"class":' whole.boxes)" = 8 ] || fail "$(cat whole.boxes)" || return 1
     for way in "" "--layers :1" "--layers :6 --transport poll --in-flight 3" "--answer raw"; do
         serve last infer --role final --model shapes-yolo || return 1
         last=$port
         "$engine" infer $model --role client --upstream "127.0.0.1:$last" --json --quiet $way >split.json 2>split.err ||
             fail "$(cat split.err)" || return 1
-        sed 's/"latency_ms":[^,]*,//; /summary/d' split.json | cmp whole.boxes - || return 1
+        without_times split.json | cmp whole.boxes - || return 1
         end_workers || return 1
     done
     serve last infer --role final --model shapes-yolo || return 1
@@ -146,7 +150,7 @@ test_shapes_yolo() {
     serve middle infer --role intermediate --model shapes-yolo --upstream "127.0.0.1:$last" || return 1
     "$engine" infer $model --role source --upstream "127.0.0.1:$port" --json --quiet --in-flight 4 >split.json \
         2>split.err || fail "$(cat split.err)" || return 1
-    sed 's/"latency_ms":[^,]*,//; /summary/d' split.json | cmp whole.boxes - || return 1
+    without_times split.json | cmp whole.boxes - || return 1
     grep -q "Weights: those that come with shapes-yolo" middle.log || fail "$(cat middle.log)" || return 1
     end_workers
 }
@@ -175,7 +179,7 @@ test_a_worker_that_comes_late() {
     source=$!
     await late.out "Unable to connect to upstream host. Trying again in 5 seconds..." || return 1
     at=$late start_worker last infer final --weights weights || return 1
-    wait $source || fail "$(cat late.out)" || return 1
+    ended 0 $source late.out || return 1
     same late || return 1
     end_workers
 }
@@ -193,12 +197,12 @@ test_a_worker_that_dies_and_comes_back() {
     kill_worker "${workers[0]}"
     await dies.out "is done again" || return 1
     at=$last start_worker last infer final --weights weights || return 1
-    wait $source || fail "$(cat dies.out)" || return 1
+    ended 0 $source dies.out || return 1
     sed -n 's/{"request":\([0-9]*\),.*/\1/p' dies.json >numbers
     seq 6680 | cmp - numbers || return 1
     infer 0 --role aio --weights weights --inferences 0 --json --quiet || return 1
-    sed 's/"latency_ms":[^,]*,//; s/"request":[0-9]*,//; /summary/d' run.out >round
-    sed 's/"latency_ms":[^,]*,//; s/"request":[0-9]*,//; /summary/d' dies.json >rounds
+    without_times run.out | sed 's/"request":[0-9]*,//' >round
+    without_times dies.json | sed 's/"request":[0-9]*,//' >rounds
     for _ in $(seq 20); do cat round; done | cmp - rounds || return 1
     end_workers
 }
@@ -207,12 +211,10 @@ test_signals() {
     start_worker last infer final --weights weights || return 1
     "$engine" infer $data --role source --upstream "127.0.0.1:$port" --inferences 1000000 --in-flight 4 --json \
         >signal.json 2>signal.out &
-    local source=$! status
+    local source=$!
     await signal.json '"request":50,' || return 1
     kill -INT $source
-    wait $source
-    status=$?
-    [ $status = 130 ] || fail "source ended with status $status: $(cat signal.out)" || return 1
+    ended 130 $source signal.out || return 1
     grep -q "\"requests\":$(grep -c '"request":' signal.json)," signal.json || fail "no summary of all requests" || return 1
     await last.log "ended: $(grep -c '"request":' signal.json) requests" || return 1
     end_workers
@@ -223,7 +225,7 @@ test_a_stop_outlives_the_stream() {
     start_worker last infer final --weights weights || return 1
     "$engine" infer $data --role source --upstream "127.0.0.1:$port" --inferences 1000000 --in-flight 4 --json \
         >stop.json 2>stop.out &
-    local source=$! status guard
+    local source=$! guard status=0
     await stop.json '"request":50,' || return 1
     kill -STOP "$worker"
     sleep 0.2
@@ -232,11 +234,10 @@ test_a_stop_outlives_the_stream() {
     kill_worker "$worker"
     (sleep 20 && kill -KILL $source) 2>/dev/null &
     guard=$!
-    wait $source
-    status=$?
-    kill $guard
+    ended 143 $source stop.out || status=1
+    kill -KILL $guard # with TERM a shell that was forked just now runs the trap on EXIT
     wait $guard 2>/dev/null
-    [ $status = 143 ] || fail "source ended with status $status: $(cat stop.out)"
+    return $status
 }
 
 run_tests "$@"

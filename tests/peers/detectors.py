@@ -25,6 +25,19 @@ ALL = 0.999999  # --nms under which boxes are suppressed by themselves alone
 # Half precision on the wire: a relative error of 5e-4 in each value that crosses, so fewer boxes, further apart.
 HALF_LIMIT, HALF_KEEP, HALF_ROOM = 1e-5, 20, 2e-4
 
+# A head of TRAINED_CFG; of the anchors it is told which are its own.
+HEAD = """[convolutional]
+filters=16
+activation=linear
+[yolo]
+mask={}
+anchors=6,8, 12,10, 20,30, 40,36
+classes=3
+num=4
+jitter=0
+random=0
+"""
+
 TRAINED_CFG = """
 [net]
 batch=4
@@ -72,17 +85,7 @@ activation=linear
 [maxpool]
 size=2
 stride=1
-[convolutional]
-filters=16
-activation=linear
-[yolo]
-mask=2,3
-anchors=6,8, 12,10, 20,30, 40,36
-classes=3
-num=4
-jitter=0
-random=0
-[route]
+""" + HEAD.format("2,3") + """[route]
 layers=-3
 [upsample]
 stride=2
@@ -94,17 +97,7 @@ filters=8
 size=3
 pad=1
 activation=leaky
-[convolutional]
-filters=16
-activation=linear
-[yolo]
-mask=0,1
-anchors=6,8, 12,10, 20,30, 40,36
-classes=3
-num=4
-jitter=0
-random=0
-"""
+""" + HEAD.format("0,1")
 
 
 def available():
