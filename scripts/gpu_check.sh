@@ -270,8 +270,11 @@ run_part() { # PART
     seconds=$(limit "$part")
     echo "== $part"
     rm -f "$out/reason"
-    timeout -k 5 "$seconds" "$0" ${emulated:+--emulated} --part "$part" >"$out/$part.log" 2>&1
+    timeout -k 5 "$seconds" "$0" ${emulated:+--emulated} --part "$part" >"$out/$part.log" 2>&1 &
+    running=$!
+    wait $running
     status=$?
+    running=
     said=$(cat "$out/reason" 2>/dev/null)
     case $status in
     0) result=ok ;;
@@ -323,7 +326,15 @@ mkdir -p "$out/data" && : >"$lines" && : >"$out/parts.txt" || exit 1
 grep -E '^(GPU|CUDA|cuDNN)' <<<"$doctor"
 printf '{"machine":"%s","commit":"%s"}\n' "$(machine)" "$(git describe --always --dirty 2>/dev/null)" >>"$lines"
 
-ahead=
+# What runs is in groups of its own, where an interrupt does not reach it.
+ahead='' running=''
+end_all() {
+    [ -z "$running" ] || kill "$running" 2>/dev/null
+    [ -z "$ahead" ] || kill -- -"$ahead" 2>/dev/null
+}
+trap end_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 if [[ -z "$emulated" && " ${parts[*]} " == *" tests "*" peers "* && $(torch_there) == *compiled ]]; then
     set -m # a group of its own, to be ended as one
     compile_ahead &
