@@ -108,6 +108,12 @@ RUN(conv_forward, conv2d_forward(o->dev, out, inp, weight, bias, &o->dims, ACT_R
 RUN(conv_data, conv2d_backward_data(o->dev, inp, out, weight, &o->dims, 0, o->work.base))
 RUN(conv_weights, conv2d_backward_weights(o->dev, weight, o->bias.base, out, inp, &o->dims, -1e-12f,
                                           o->work.base))
+RUN(turned_forward,
+    conv_transpose2d_forward(o->dev, out, inp, weight, bias, &o->dims, ACT_RELU, o->work.base))
+RUN(turned_data,
+    conv_transpose2d_backward_data(o->dev, inp, out, weight, &o->dims, 0, o->work.base))
+RUN(turned_weights, conv_transpose2d_backward_weights(o->dev, weight, o->bias.base, out, inp,
+                                                      &o->dims, -1e-12f, o->work.base))
 
 struct part {
     const char *name;
@@ -152,24 +158,30 @@ static void bench_product(struct bench *b, const char *what, const struct part *
     close_arrays(&o);
 }
 
-static void bench_convolution(struct bench *b, const struct conv_case *c)
+/* turned: the transposed convolution of the same sizes, from the output's shape to the input's. */
+static void bench_convolution(struct bench *b, const struct conv_case *c, int turned)
 {
-    static const struct part parts[] = {{"forward", conv_forward},
-                                        {"backward_data", conv_data},
-                                        {"backward_weights", conv_weights}};
+    static const struct part parts[2][3] = {{{"forward", conv_forward},
+                                             {"backward_data", conv_data},
+                                             {"backward_weights", conv_weights}},
+                                            {{"transposed forward", turned_forward},
+                                             {"transposed backward_data", turned_data},
+                                             {"transposed backward_weights", turned_weights}}};
     struct operation o = {.dev = b->dev, .dims = conv_case_dims(c)};
     const struct conv2d_dims *s = &o.dims;
+    const struct kernels *k = b->dev->kernels;
+    size_t in = (size_t)s->n * (size_t)s->c * (size_t)(s->h * s->w);
     size_t out = (size_t)s->n * (size_t)s->k * (size_t)(s->oh * s->ow);
     char name[96];
     conv_case_name(c, "", name, sizeof(name));
     if (b->only && !strstr(name, b->only))
         return;
-    open_arrays(b, &o, (size_t)s->n * (size_t)s->c * (size_t)(s->h * s->w),
-                (size_t)s->k * (size_t)(s->c * s->kh * s->kw), out, (size_t)s->k,
-                b->dev->kernels->conv2d_work(b->dev, s, c->trained));
+    open_arrays(b, &o, turned ? out : in, (size_t)s->k * (size_t)(s->c * s->kh * s->kw),
+                turned ? in : out, (size_t)(turned ? s->c : s->k),
+                (turned ? k->conv_transpose2d_work : k->conv2d_work)(b->dev, s, c->trained));
     for (int i = 0; i < (c->trained ? 3 : 1); i++) {
-        conv_case_name(c, parts[i].name, name, sizeof(name));
-        report(b, name, 2.0 * (double)out * s->c * s->kh * s->kw, parts[i].run, &o);
+        conv_case_name(c, parts[turned][i].name, name, sizeof(name));
+        report(b, name, 2.0 * (double)out * s->c * s->kh * s->kw, parts[turned][i].run, &o);
     }
     close_arrays(&o);
 }
@@ -180,6 +192,7 @@ static void bench_all(struct bench *b)
     static const struct part linear[] = {{" forward", linear_forward},
                                          {" backward_data", linear_data},
                                          {" backward_weights", linear_weights}};
+    static const struct conv_case decoder = {"vgg11 conv:4", 64, 128, 8, 32, 3, 1, 1};
     static const int squares[] = {256, 1024, 4096};
     static const int layers[][3] = {
         {1, 4096, 4096}, {16, 4096, 4096}, {64, 4096, 4096}, {64, 512, 4096}, {64, 4096, 1000}};
@@ -189,7 +202,8 @@ static void bench_all(struct bench *b)
     for (int i = 0; i < 5; i++)
         bench_product(b, "linear", linear, 3, layers[i][0], layers[i][1], layers[i][2]);
     for (int i = 0; i < CONV_CASES; i++)
-        bench_convolution(b, &conv_cases[i]);
+        bench_convolution(b, &conv_cases[i], 0);
+    bench_convolution(b, &decoder, 1);
     if (device_cuda_use_cudnn(b->dev, NULL) < 0) {
         printf("{\"bench\":\"cuda convolutions\",\"algo\":\"cudnn\",\"skipped\":\"%s\"}\n",
                err_text());
@@ -197,7 +211,7 @@ static void bench_all(struct bench *b)
     }
     b->algo = "cudnn";
     for (int i = 0; i < CONV_CASES; i++)
-        bench_convolution(b, &conv_cases[i]);
+        bench_convolution(b, &conv_cases[i], 0);
 }
 
 int main(int argc, char **argv)

@@ -76,6 +76,7 @@ CASE(avg_back, avgpool_backward(DEV, Y, X, BENCH_BATCH, 512, 1, 1, 7, 7, 0))
 CASE(up, upsample_forward(DEV, Y, X, 1, 128, 26, 26, 2))
 CASE(up_back, upsample_backward(DEV, Y, X, 1, 128, 26, 26, 2, 0))
 CASE(drop, dropout_forward(DEV, Y, X, (size_t)BENCH_BATCH * 4096, 0.5f, &key, 0))
+CASE(drop_back, dropout_backward(DEV, Y, X, (size_t)BENCH_BATCH * 4096, 0.5f, &key, 0, 0))
 CASE(bn_train, batchnorm_forward_train(DEV, Y, S(0), S(1), S(2), S(3), X, S(4), S(5), BENCH_BATCH,
                                        64, 1024, 0.1f, 1e-5f))
 CASE(bn_eval, batchnorm_forward_eval(DEV, Y, X, S(4), S(5), S(2), S(3), BENCH_BATCH, 64, 1024,
@@ -113,6 +114,7 @@ static const struct kernel_case cases[] = {
     {"upsample 128x26x26 by 2", 86528, 346112, up},
     {"upsample backward", 346112, 86528, up_back},
     {"dropout 4096", 8 * AVG, 8 * AVG, drop},
+    {"dropout backward", 8 * AVG, 8 * AVG, drop_back},
     {"batchnorm train 64x32x32", BENCH_NORM_READS *ALL, ALL, bn_train},
     {"batchnorm eval, leaky", ALL, ALL, bn_eval},
     {"batchnorm backward", 4 * ALL, ALL, bn_back},

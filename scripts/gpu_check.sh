@@ -56,13 +56,15 @@ part_tests() {
     return $status
 }
 
-# Same seed: the GPU's losses differ from the CPU's by rounding alone, two of its runs not at all.
+# Same seed: the GPU's losses differ from the CPU's by rounding alone, two of its runs not at all. The rates are
+# as large as lets them: a gradient that is off by a percent shows, while rounding does not grow to be seen.
 losses() { # MODEL
-    local run device
+    local run device rate=0.003
+    [ "$1" != small ] || rate=0.1
     for run in a b c; do
         device=cuda
         [ $run != c ] || device=cpu
-        $engine train --model "$1" --dataset shapes $train_words --dropout 0 --no-monitor --quiet --device $device \
+        $engine train --model "$1" --dataset shapes --lr $rate $train_words --dropout 0 --no-monitor --quiet --device $device \
             --log "$out/$1.$run" >&2 || return 1
     done
     cmp "$out/$1.a" "$out/$1.b" || return 1
@@ -77,12 +79,25 @@ floats() { # FILE: of a safetensors file with one tensor
     head=$(od -An -tu8 -N8 "$1") && tail -c +$((head + 9)) "$1" | od -An -v -w4 -tf4
 }
 
+# Fresh weights fade out on their way through a detector: scores would all be one half, whatever is computed. Larger
+# factors of the batch-norms keep them apart.
+amplify() { # FILE FACTOR
+    perl -e 'my ($file, $factor) = @ARGV;
+        open(my $f, "+<", $file) or die "$file: $!"; binmode $f;
+        read($f, my $n, 8); $n = unpack("Q<", $n); read($f, my $head, $n);
+        while ($head =~ /batch_norm_\d+\.weight": ?\{[^}]*"data_offsets": ?\[(\d+), ?(\d+)\]/g) {
+            seek($f, 8 + $n + $1, 0); print $f pack("f<", $factor) x (($2 - $1) / 4); $found++;
+        }
+        close($f) && $found or die "$file: no batch-norm\n";' "$1" "$2"
+}
+
 predictions() { # MODEL
-    local run device name words=()
+    local run device name width words=()
     name=$(basename "$1")
     if [ "$1" != shapes-yolo ]; then
         $engine init --model "$1" --seed 5 --device cpu --save "$out/$name.weights.safetensors" >&2 ||
             return 1
+        amplify "$out/$name.weights.safetensors" "$([ "$name" = yolov3 ] && echo 1.7 || echo 3.2)" || return 1
         words=(--weights "$out/$name.weights.safetensors" --images tests/fixtures/picture.png)
     fi
     for run in a b c; do
@@ -93,11 +108,15 @@ predictions() { # MODEL
     done
     rm -f "$out/$name.weights.safetensors"
     cmp "$out/$name.a" "$out/$name.b" || return 1
-    paste <(floats "$out/$name.a") <(floats "$out/$name.c") | awk -v model="$name" '
+    width=$(head -c 300 "$out/$name.a" | grep -aoE '"shape": ?\[[0-9, ]+' | grep -oE '[0-9]+$')
+    paste <(floats "$out/$name.a") <(floats "$out/$name.c") | awk -v model="$name" -v width="${width:-0}" '
+        {score = width && (NR - 1) % width >= 4} # a row: x, y, width, height in pixels; then scores
         NF != 2 || $1 - $1 != 0 || $2 - $2 != 0 {bad = 1}
-        {error += ($1 - $2) * ($1 - $2); sum += $2 * $2}
-        END {printf "%s: NMSE %.2g (1e-9 is allowed); ", model, (sum > 0 ? error / sum : -1)
-            exit !(NR > 1000 && !bad && sum > 0 && error <= 1e-9 * sum)}'
+        {error[score] += ($1 - $2) * ($1 - $2); sum[score] += $2 * $2}
+        END {if (NR < 1000 || bad || !(sum[0] > 0 && sum[1] > 0)) exit 1
+            for (i = 0; i < 2; i++) error[i] /= sum[i]
+            printf "%s: NMSE of boxes %.2g (1e-8), of scores %.2g (1e-10); ", model, error[0], error[1]
+            exit !(error[0] <= 1e-8 && error[1] <= 1e-10)}'
 }
 
 all_numbers() {
@@ -128,7 +147,7 @@ part_split() {
         serve last train --model $split_model --role final --layers "$cut:" && expect 0 $run --log whole.csv &&
             expect 0 $run --role client --layers ":$cut" --upstream "127.0.0.1:$port" --log split.csv &&
             cmp whole.csv split.csv && end_workers
-    ) || { reason "the split's losses are not all-in-one's" && return 1; }
+    ) || { reason "a node failed, or the losses are not all-in-one's: see split.log" && return 1; }
     if [ -z "$emulated" ]; then # as many as fill two seconds
         speed=$($engine train --model $split_model --dataset shapes --no-monitor --batches 30 |
             sed -n 's/.*, \([0-9.]*\) samples\/s; loss.*/\1/p')

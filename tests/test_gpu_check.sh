@@ -79,7 +79,7 @@ S
     expect "an old driver" 1 "$(grep -c '^no GPU here: the NVIDIA driver knows CUDA 10.2, this program' "$work/said")"
     expect "a part that is not there" "2 " "$(check swimming)"
     expect "numbers" "0   ok numbers: small: losses within" "$(check numbers | cut -d' ' -f1-8)"
-    expect "its row" 1 "$(grep -cE '^\| numbers \| ok \| .*detector.cfg: NMSE [0-9.e-]+ \(1e-9 is allowed\); twice' \
+    expect "its row" 1 "$(grep -cE '^\| numbers \| ok \| .*detector.cfg: NMSE of boxes [0-9.e-]+ \(1e-8\), of scores [0-9.e-]+ \(1e-10\); twice' \
         "$GPU_CHECK_OUT/summary.md")"
     expect "a GPU that fails" "1 FAIL numbers: differs: training small" \
         "$(CUDA_EMU=fail-work=20 check numbers)"
