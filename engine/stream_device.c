@@ -117,8 +117,7 @@ int stream_drain(struct stream *s)
     return device_sync(s->node->dev);
 }
 
-/* In training, running statistics move with each forward: those of micro-batches keep their order.
- */
+/* Running statistics move with each forward of a training: micro-batches keep their order. */
 static bool forwards_in_order(const struct stream *s)
 {
     const struct model *m = s->node->model;
