@@ -1,8 +1,8 @@
 /*
- * Reading ahead: a GPU computes while this thread reads and converts the next batch, which then goes
- * to the GPU beside the kernels. It lies in memory of its own, since the step's backward still reads
- * its input; a step begins by copying it from there on the device. The CPU has no queue: it would
- * read instead of computing.
+ * Reading ahead: a GPU computes while this thread reads and converts the next batch, which then
+ * goes to the GPU beside the kernels. It lies in memory of its own, since the step's backward still
+ * reads its input; a step begins by copying it from there on the device. The CPU has no queue: it
+ * would read instead of computing.
  */
 #include <string.h>
 
