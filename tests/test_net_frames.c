@@ -65,25 +65,44 @@ struct link {
     struct channel_rings rings;
 };
 
-static void link_open(struct link *l, const struct net_options *opt, const struct pair_shape *shape,
-                      const char *host, int port)
+/* On its way: the channel connects. */
+static void link_begin(struct link *l, const struct net_options *opt,
+                       const struct pair_shape *shape, const struct hello *h, const char *host,
+                       int port)
 {
-    struct hello h = pair_hello(shape);
-
     assert_int_equal(net_open(&l->net, opt), 0);
     l->rings = pair_rings(shape, false);
-    assert_int_equal(channel_connect(&l->c, l->net, host, port, &h, &l->rings), 0);
+    assert_int_equal(channel_connect(&l->c, l->net, host, port, h, &l->rings), 0);
+}
+
+static void link_wait(struct link *l)
+{
     if (channel_wait_open(l->c, 20000) < 0)
         fail_msg("%s", err_text());
     assert_string_equal(channel_answer(l->c)->node, "server");
 }
 
-static void link_close(struct link *l)
+static void link_open(struct link *l, const struct net_options *opt, const struct pair_shape *shape,
+                      const char *host, int port)
 {
-    channel_end(l->c);
+    struct hello h = pair_hello(shape);
+
+    link_begin(l, opt, shape, &h, host, port);
+    link_wait(l);
+}
+
+/* Without a word of an end. */
+static void link_drop(struct link *l)
+{
     channel_close(l->c);
     net_close(l->net);
     pair_rings_free(&l->rings);
+}
+
+static void link_close(struct link *l)
+{
+    channel_end(l->c);
+    link_drop(l);
 }
 
 static void send_one(struct link *l, int n, int row)
@@ -244,14 +263,11 @@ static void test_listener_comes_later(void **state)
         server.port = net_port(probe.net);
         net_close(probe.net);
 
-        assert_int_equal(net_open(&l.net, &opt), 0);
-        l.rings = pair_rings(&server.shape, false);
-        assert_int_equal(channel_connect(&l.c, l.net, "127.0.0.1", server.port, &h, &l.rings), 0);
+        link_begin(&l, &opt, &server.shape, &h, "127.0.0.1", server.port);
         assert_int_equal(channel_wait_open(l.c, 350), -ETIMEDOUT);
         assert_int_equal(channel_state(l.c), CHANNEL_CONNECTING);
         pair_server_start(&server, "127.0.0.1");
-        if (channel_wait_open(l.c, 20000) < 0)
-            fail_msg("%s", err_text());
+        link_wait(&l);
         send_one(&l, 2, 100);
         receive_one(&l, 0, 2, 100, want);
         link_close(&l);
@@ -270,17 +286,13 @@ static void test_refusal(void **state)
         struct link l;
 
         pair_server_start(&server, "127.0.0.1");
-        assert_int_equal(net_open(&l.net, &opt), 0);
-        l.rings = pair_rings(&server.shape, false);
         h.layer_to = 2;
-        assert_int_equal(channel_connect(&l.c, l.net, "127.0.0.1", server.port, &h, &l.rings), 0);
+        link_begin(&l, &opt, &server.shape, &h, "127.0.0.1", server.port);
         assert_int_equal(channel_wait_open(l.c, 20000), -ECONNREFUSED);
         if (!strstr(err_text(), "upstream ends at layer 2, this node begins at 3"))
             fail_msg("%s", err_text());
         assert_int_equal(channel_error(l.c), -ECONNREFUSED);
-        channel_close(l.c);
-        net_close(l.net);
-        pair_rings_free(&l.rings);
+        link_drop(&l);
 
         link_open(&l, &opt, &server.shape, "127.0.0.1", server.port);
         link_close(&l);
@@ -302,9 +314,7 @@ static void test_fail_is_told(void **state)
         link_open(&l, &opt, &server.shape, "127.0.0.1", server.port);
         channel_fail(l.c, "the loss is not a number");
         assert_int_equal(channel_wait_frame(l.c, 0, 20000), -ECANCELED);
-        channel_close(l.c);
-        net_close(l.net);
-        pair_rings_free(&l.rings);
+        link_drop(&l);
 
         link_open(&l, &opt, &server.shape, "127.0.0.1", server.port);
         link_close(&l);
@@ -341,9 +351,7 @@ static void test_stop_ends_every_wait(void **state)
         assert_int_equal(channel_wait_open(l.c, -1), -EINTR);
         assert_int_equal(net_wait(l.net, -1), -EINTR);
         pthread_join(t, NULL);
-        channel_close(l.c);
-        net_close(l.net);
-        pair_rings_free(&l.rings);
+        link_drop(&l);
         assert_true(clock_seconds_since(start) < 10);
     }
 }

@@ -7,6 +7,19 @@
 
 #include "kernels/cpu/cpu.h"
 
+/* The same convolution from its output to its input; padding stays. */
+static inline struct conv2d_dims conv2d_swapped(const struct conv2d_dims *s)
+{
+    struct conv2d_dims t = *s;
+    t.c = s->k;
+    t.h = s->oh;
+    t.w = s->ow;
+    t.k = s->c;
+    t.oh = s->h;
+    t.ow = s->w;
+    return t;
+}
+
 void CPU(conv2d_apply)(struct device *d, float *out, const float *inp, const float *weight,
                        const float *bias, const struct conv2d_dims *s, enum act act, int add,
                        void *work);

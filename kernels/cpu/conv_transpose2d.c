@@ -6,23 +6,11 @@
  */
 #include "kernels/cpu/conv2d.h"
 
-static struct conv2d_dims swapped(const struct conv2d_dims *s)
-{
-    struct conv2d_dims t = *s;
-    t.c = s->k;
-    t.h = s->oh;
-    t.w = s->ow;
-    t.k = s->c;
-    t.oh = s->h;
-    t.ow = s->w;
-    return t;
-}
-
 void CPU(conv_transpose2d_forward)(struct device *d, float *out, const float *inp,
                                    const float *weight, const float *bias,
                                    const struct conv2d_dims *s, enum act act, void *work)
 {
-    struct conv2d_dims t = swapped(s);
+    struct conv2d_dims t = conv2d_swapped(s);
     CPU(conv2d_apply_transposed)(d, out, inp, weight, bias, &t, act, 0, work);
 }
 
@@ -30,7 +18,7 @@ void CPU(conv_transpose2d_backward_data)(struct device *d, float *dinp, const fl
                                          const float *weight, const struct conv2d_dims *s, int add,
                                          void *work)
 {
-    struct conv2d_dims t = swapped(s);
+    struct conv2d_dims t = conv2d_swapped(s);
     CPU(conv2d_apply)(d, dinp, dout, weight, NULL, &t, ACT_NONE, add, work);
 }
 
@@ -38,7 +26,7 @@ void CPU(conv_transpose2d_backward_weights)(struct device *d, float *dweight, fl
                                             const float *dout, const float *inp,
                                             const struct conv2d_dims *s, float scale, void *work)
 {
-    struct conv2d_dims t = swapped(s);
+    struct conv2d_dims t = conv2d_swapped(s);
     CPU(conv2d_backward_weights)(d, dweight, NULL, inp, dout, &t, scale, work);
     if (dbias)
         CPU(conv2d_bias)(d, dbias, dout, s->n, s->k, s->oh * s->ow, scale);
@@ -46,6 +34,6 @@ void CPU(conv_transpose2d_backward_weights)(struct device *d, float *dweight, fl
 
 size_t CPU(conv_transpose2d_work)(struct device *d, const struct conv2d_dims *s, int backward)
 {
-    struct conv2d_dims t = swapped(s);
+    struct conv2d_dims t = conv2d_swapped(s);
     return CPU(conv2d_work)(d, &t, 1);
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/cpu/conv2d.h"
 #include "kernels/cpu/winograd_math.h"
 
 /* What is transformed should still be in L2 or so when it is multiplied; but the fewer tiles are
@@ -67,13 +68,7 @@ int CPU(winograd_plan)(struct winograd *w, const struct conv2d_dims *s)
 
 int CPU(winograd_plan_transposed)(struct winograd *w, const struct conv2d_dims *s)
 {
-    struct conv2d_dims t = *s;
-    t.c = s->k;
-    t.h = s->oh;
-    t.w = s->ow;
-    t.k = s->c;
-    t.oh = s->h;
-    t.ow = s->w;
+    struct conv2d_dims t = conv2d_swapped(s);
     t.ph = 2 - s->ph;
     t.pw = 2 - s->pw;
     return s->ph <= 2 && s->pw <= 2 && choose(w, &t);
