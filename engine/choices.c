@@ -109,7 +109,7 @@ static int lock(struct choices *c)
             return 0;
         if (errno != EWOULDBLOCK && errno != EINTR)
             ret = err_set(errno, "cannot lock %s: %s", c->lock_path, strerror(errno));
-        nanosleep(&(struct timespec){.tv_nsec = LOCK_WAIT_MS * 1000000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_WAIT_MS * 1000000L}, NULL);
     }
     if (ret == 0)
         ret = err_set(ETIMEDOUT, "another process has held %s for a minute", c->lock_path);

@@ -201,8 +201,8 @@ static void broken_files_are_told_of_once(void **state)
         "{\"format\": \"another program's\", \"choices\": {}}",
         "{\"format\": \"sparse-engine choices 1\", \"choices\": []}",
         "{\"format\": \"sparse-engine choices 1\", \"choices\": {\"card\": 7}}",
-        "{\"format\": \"sparse-engine choices 1\", \"choices\": {\"card\": {\"shape\": "
-        "{\"take\": \"guess\"}}}}",
+        ("{\"format\": \"sparse-engine choices 1\", \"choices\": {\"card\": {\"shape\": "
+         "{\"take\": \"guess\"}}}}"),
     };
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         write_text(broken[i]);

@@ -52,7 +52,7 @@ static void trial_train(struct device *d, const struct cudnn_plan *p, float *con
     const struct batchnorm_dims *s = &p->dims.norm;
     float *of[PER_CHANNEL];
     for (int i = 0; i < PER_CHANNEL; i++)
-        of[i] = x[CHANNELS] + i * s->c;
+        of[i] = x[CHANNELS] + (size_t)i * (size_t)s->c;
     d->kernels->batchnorm_forward_train(d, x[OUT], of[SAVED_MEAN], of[SAVED_INVSTD], of[MEAN],
                                         of[VAR], x[INP], of[WEIGHT], of[BIAS], s->n, s->c, s->hw,
                                         0.1f, s->eps);
@@ -65,8 +65,9 @@ static void trial_eval(struct device *d, const struct cudnn_plan *p, float *cons
 {
     const struct batchnorm_dims *s = &p->dims.norm;
     const float *of = x[CHANNELS];
-    d->kernels->batchnorm_forward_eval(d, x[OUT], x[INP], of + WEIGHT * s->c, of + BIAS * s->c,
-                                       of + MEAN * s->c, of + VAR * s->c, s->n, s->c, s->hw, s->eps,
+    size_t c = (size_t)s->c;
+    d->kernels->batchnorm_forward_eval(d, x[OUT], x[INP], of + WEIGHT * c, of + BIAS * c,
+                                       of + MEAN * c, of + VAR * c, s->n, s->c, s->hw, s->eps,
                                        ACT_RELU);
 }
 

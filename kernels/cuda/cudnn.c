@@ -172,7 +172,7 @@ static struct cudnn_plan *find(struct cudnn *c, const struct cudnn_code *code,
                                const union cudnn_dims *dims)
 {
     struct cudnn_plan *p = c ? c->plans : NULL;
-    while (p && (p->code != code || memcmp(&p->dims, dims, sizeof(*dims)) != 0))
+    while (p && (p->code != code || memcmp(p->dims.all, dims->all, sizeof(dims->all)) != 0))
         p = p->next;
     return p;
 }

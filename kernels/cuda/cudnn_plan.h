@@ -94,7 +94,7 @@ struct cudnn_plan {
 };
 
 struct cudnn {
-#define MEMBER(name) __typeof__(name) *name;
+#define MEMBER(name) __typeof__(name) *(name);
     CUDNN_EACH(MEMBER)
 #undef MEMBER
     void *library;
