@@ -2,7 +2,8 @@
  * CUDA's kernel language for g++: the words, types and device functions that our .cu files use, so
  * that MODE=emu runs them on the CPU. A block's threads take turns on one thread of the process
  * (emu_block.cpp): barriers, shuffles and votes hand over to the next, and one that not all reach
- * ends the process with a sentence. Not here: textures, cooperative groups, half and matrix types.
+ * ends the process with a sentence. cuda_fp16.h and mma.h stand beside it. Not here: textures,
+ * cooperative groups.
  */
 #ifndef TESTS_EMU_CUDA_RUNTIME_H
 #define TESTS_EMU_CUDA_RUNTIME_H
@@ -194,6 +195,12 @@ template <class T> T shuffle(unsigned mask, T value, int from_lane)
         cuda_note(d, cudaPeekAtLastError(), #kernel);                                              \
     } while (0)
 #define DYNAMIC_SHARED(type, name) type *name = (type *)emu::now.dynamic_shared
+
+#define CUDA_COMPILED_FOR emu::compiled_for()
+namespace emu
+{
+int compiled_for();
+}
 
 #define threadIdx (emu::now.thread)
 #define blockIdx (emu::now.block)

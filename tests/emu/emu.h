@@ -36,6 +36,8 @@ struct settings {
     uint64_t seed = 1;                             /* seed=N */
     int devices = 1;                               /* devices=N; none: error 100 */
     bool old_driver = false;                       /* old-driver: error 35 */
+    int capability = 72;                           /* cc=NN: 10 * compute capability */
+    int compiled_for = 90;                         /* compiled=NN: the kernels, for which cc */
     bool integrated = false;                       /* integrated: as on a Jetson */
     bool register_supported = true;                /* no-register: as on a Jetson Nano */
     bool register_fails = false;                   /* fail-register: what it says it can do */

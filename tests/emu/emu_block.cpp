@@ -60,10 +60,12 @@ struct fiber {
     state st;
     void *stack, *sp;
     uint3 index;
-    unsigned mask;  /* of the warp operation */
-    uint64_t gives; /* at a warp operation or barrier */
-    uint64_t gets;  /* what it gave, once all had met */
-    bool met;       /* it took part in the warp's last meeting */
+    unsigned mask;                          /* of the warp operation */
+    void (*together)(void *const mine[32]); /* a matrix operation; NULL: another */
+    const char *what;                       /* its name */
+    uint64_t gives;                         /* at a warp operation or barrier */
+    uint64_t gets;                          /* what it gave, once all had met */
+    bool met;                               /* it took part in the warp's last meeting */
 };
 
 static fiber fibers[MOST_THREADS];
@@ -152,6 +154,23 @@ static void meet(unsigned mask, uint64_t gives)
     to_scheduler(state::at_warp);
 }
 
+void together(const char *what, void (*run)(void *const mine[32]), void *mine)
+{
+    fiber &f = fibers[current];
+    f.together = run;
+    f.what = what;
+    meet(UINT32_MAX, (uint64_t)(uintptr_t)mine);
+    f.together = NULL;
+}
+
+static const char *matrix_operation; /* the one that runs */
+
+void matrix_fault(const char *sentence)
+{
+    die("kernel %s: %s: %s", kernel->name, matrix_operation ? matrix_operation : "a matrix",
+        sentence);
+}
+
 /* A lane that did not take part gives what hardware leaves undefined: NaN's bits. */
 uint64_t exchange(unsigned mask, uint64_t bits, int from_lane)
 {
@@ -179,6 +198,27 @@ void warp_barrier(unsigned mask)
 
 /* ---- the scheduler ---- */
 
+/* A matrix operation, if the lanes of this warp wait at one: all of them at the same. */
+static void run_matrix(int first)
+{
+    void *mine[WARP];
+    bool any = false;
+    for (int i = 0; i < WARP; i++)
+        any |= first + i < count && fibers[first + i].st == state::at_warp &&
+               fibers[first + i].together;
+    if (!any)
+        return;
+    matrix_operation = NULL;
+    for (int i = 0; i < WARP; i++) {
+        if (first + i >= count || fibers[first + i].st != state::at_warp ||
+            fibers[first + i].together != fibers[first].together)
+            matrix_fault("not all lanes of a warp come to the same operation");
+        mine[i] = (void *)(uintptr_t)fibers[first + i].gives;
+    }
+    matrix_operation = fibers[first].what;
+    fibers[first].together(mine);
+}
+
 /* Releases the lanes of one mask if all that have not ended wait with that same mask. */
 static bool release_mask(int first, unsigned mask)
 {
@@ -188,6 +228,7 @@ static bool release_mask(int first, unsigned mask)
         if ((mask >> i & 1) && f.st != state::ended && (f.st != state::at_warp || f.mask != mask))
             return false;
     }
+    run_matrix(first);
     for (int i = 0; i < lanes; i++) {
         fiber &f = fibers[first + i];
         if (!(mask >> i & 1))
@@ -255,6 +296,7 @@ static void run_block(std::vector<int> &turns)
     for (int i = 0; i < count; i++) {
         fibers[i].st = state::start;
         fibers[i].met = false;
+        fibers[i].together = NULL;
         unsigned x = now.block_dim.x, y = now.block_dim.y;
         fibers[i].index = {i % x, i / x % y, i / (x * y)};
     }

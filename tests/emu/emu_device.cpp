@@ -51,6 +51,10 @@ static void read_word(settings *s, const char *word)
         s->devices = atoi(v);
     else if (is(word, "old-driver", &v))
         s->old_driver = true;
+    else if (is(word, "cc", &v))
+        s->capability = atoi(v);
+    else if (is(word, "compiled", &v))
+        s->compiled_for = atoi(v);
     else if (is(word, "integrated", &v))
         s->integrated = true;
     else if (is(word, "no-register", &v))
@@ -128,6 +132,16 @@ cudaError_t broken()
 void break_device(cudaError_t error)
 {
     broken_error = error;
+}
+
+int capability()
+{
+    return set().capability;
+}
+
+int compiled_for()
+{
+    return set().compiled_for;
 }
 
 int device_now()
@@ -260,10 +274,10 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
         *value = set().integrated;
         break;
     case cudaDevAttrComputeCapabilityMajor:
-        *value = 7;
+        *value = set().capability / 10;
         break;
     case cudaDevAttrComputeCapabilityMinor:
-        *value = 2;
+        *value = set().capability % 10;
         break;
     case cudaDevAttrHostRegisterSupported:
         *value = set().register_supported;

@@ -4,6 +4,8 @@
  */
 #include "tests/emu/faults.h"
 
+#include <mma.h>
+
 #include "kernels/cuda/cuda.h"
 
 enum { THREADS = 96, WIDTH = 100 };
@@ -91,6 +93,47 @@ static __global__ void votes(int *out)
         out[1] = (int)in_warp;
 }
 
+static __device__ void as_element(float *to, float v)
+{
+    *to = v; /* whether it is rounded is the caller's business */
+}
+
+static __device__ void as_element(__half *to, float v)
+{
+    *to = __float2half_rn(v);
+}
+
+/* out (16, 16) = A (16, K) * B (K, 16), A (m, k) = m + k + more, B (k, n) = k - n; one warp. Both
+ * lie in shared memory as rows of k. */
+template <class T, class E, int K> static __global__ void matrix(float *out, int how, float more)
+{
+    using namespace nvcuda::wmma;
+    enum { ROW = 24 };
+    __shared__ __align__(32) E a[K * ROW + 16], b[K * ROW];
+    const int lane = (int)threadIdx.x;
+    for (int i = lane; i < K * 16; i += 32) {
+        int k = i / 16, j = i % 16;
+        as_element(&a[k * ROW + j], (float)(j + k) + more);
+        as_element(&b[k * ROW + j], (float)(k - j));
+    }
+    __syncthreads();
+    fragment<matrix_a, 16, 16, K, T, col_major> x;
+    fragment<matrix_b, 16, 16, K, T, row_major> y;
+    fragment<accumulator, 16, 16, K, float> sum;
+    if (how != MATRIX_UNSET)
+        fill_fragment(sum, 0.0f);
+    if (how == MATRIX_ENDED && lane == 5)
+        return;
+    if (how != MATRIX_HALF_A_WARP || lane < 16)
+        load_matrix_sync(x,
+                         a + (how == MATRIX_ADDRESS ? 16 / sizeof(E) : 0) +
+                             (how == MATRIX_ADDRESSES ? lane / 16 * 16 : 0),
+                         how == MATRIX_ROW ? 18 : ROW);
+    load_matrix_sync(y, b, ROW);
+    mma_sync(sum, x, y, sum);
+    store_matrix_sync(out, sum, 16, how == MATRIX_TURNED ? mem_col_major : mem_row_major);
+}
+
 static struct device *device_of(struct device_cuda *c, cudaStream_t stream)
 {
     *c = device_cuda();
@@ -170,4 +213,21 @@ cudaError_t faults_too_many(cudaStream_t stream, int *x)
 cudaError_t faults_votes(cudaStream_t stream, int *out)
 {
     QUEUE(stream, votes, 64, 0, out);
+}
+
+cudaError_t faults_matrix(cudaStream_t stream, float *out, int halves, enum faults_matrix how,
+                          float more)
+{
+    struct device_cuda c;
+    if (halves)
+        LAUNCH(device_of(&c, stream), (matrix<__half, __half, 16>), 1, 32, 0, out, how, more);
+    else
+        LAUNCH(device_of(&c, stream), (matrix<nvcuda::wmma::precision::tf32, float, 8>), 1, 32, 0,
+               out, how, more);
+    return c.error;
+}
+
+float faults_tf32(float v)
+{
+    return nvcuda::wmma::__float_to_tf32(v);
 }

@@ -31,6 +31,22 @@ cudaError_t faults_too_many(cudaStream_t stream, int *x); /* a block of 1025 thr
 /* out (2): of 64 threads the even ones; the mask of those of the first warp. */
 cudaError_t faults_votes(cudaStream_t stream, int *out);
 
+/* out (16, 16): element (m, n) = the sum of (m + k + more) * (k - n), k below 16 of halves, below 8
+ * of TF32. How it is done, or done wrong: */
+enum faults_matrix {
+    MATRIX_RIGHT,
+    MATRIX_TURNED,      /* stored by columns */
+    MATRIX_HALF_A_WARP, /* comes to the first load */
+    MATRIX_ENDED,       /* a lane has */
+    MATRIX_ROW,         /* a length that is no multiple of 16 bytes */
+    MATRIX_ADDRESS,     /* 16-byte aligned, no more */
+    MATRIX_ADDRESSES,   /* not of all lanes the same */
+    MATRIX_UNSET        /* sums that nobody filled */
+};
+cudaError_t faults_matrix(cudaStream_t stream, float *out, int halves, enum faults_matrix how,
+                          float more);
+float faults_tf32(float v); /* rounded as the stand-in rounds */
+
 #ifdef __cplusplus
 }
 #endif

@@ -193,6 +193,88 @@ static void warp_operations(void **state)
     check_child("", wrong_mask, "is not in its own warp mask");
 }
 
+/* ---- matrices ---- */
+
+static const char *matrix(int halves, enum faults_matrix how, float more)
+{
+    const char *wrong = open_all();
+    const float *out = pinned;
+    TRY(faults_matrix(stream, pinned, halves, how, more));
+    TRY(cudaStreamSynchronize(stream));
+    for (int i = 0; i < 256 && !wrong; i++) {
+        int m = how == MATRIX_TURNED ? i % 16 : i / 16, n = how == MATRIX_TURNED ? i / 16 : i % 16;
+        float sum = 0;
+        for (int k = 0; k < (halves ? 16 : 8); k++)
+            sum += ((float)(m + k) + more) * (float)(k - n);
+        if (!(out[i] == sum))
+            wrong = "a product of matrices";
+    }
+    return wrong ? wrong : close_all();
+}
+
+static const char *matrices(void)
+{
+    const char *wrong = matrix(0, MATRIX_RIGHT, 0);
+    wrong = wrong ? wrong : matrix(1, MATRIX_RIGHT, 0);
+    wrong = wrong ? wrong : matrix(1, MATRIX_TURNED, 0);
+    return wrong ? wrong : matrix(0, MATRIX_TURNED, 0.5f);
+}
+
+#define MATRIX(name, halves, how, more)         \
+    static const char *name(void)               \
+    {                                           \
+        return matrix((halves), (how), (more)); \
+    }
+MATRIX(halves, 1, MATRIX_RIGHT, 0)
+MATRIX(half_a_warp, 1, MATRIX_HALF_A_WARP, 0)
+MATRIX(ended_lane, 0, MATRIX_ENDED, 0)
+MATRIX(odd_row_of_halves, 1, MATRIX_ROW, 0)
+MATRIX(odd_row, 0, MATRIX_ROW, 0)
+MATRIX(odd_address, 0, MATRIX_ADDRESS, 0)
+MATRIX(odd_address_of_halves, 1, MATRIX_ADDRESS, 0)
+MATRIX(two_addresses, 1, MATRIX_ADDRESSES, 0)
+MATRIX(unset_sums, 0, MATRIX_UNSET, 0)
+MATRIX(not_rounded, 0, MATRIX_RIGHT, 0.001f)
+MATRIX(tf32, 0, MATRIX_RIGHT, 0)
+
+/* To nearest, halves away from zero, 10 bits of mantissa. */
+static void tf32_is_rounded(void **state)
+{
+    static const float pairs[][2] = {
+        {0, 0},
+        {1, 1},
+        {0x1.ffcp0f, 0x1.ffcp0f},
+        {0x1.002p0f, 0x1.004p0f},
+        {-0x1.002p0f, -0x1.004p0f},
+        {0x1.001ffep0f, 0x1p0f},
+        {0x1.006p-40f, 0x1.008p-40f},
+        {0x1.ffep3f, 0x1p4f},
+        {0x1.ffdp3f, 0x1.ffcp3f},
+        {-INFINITY, -INFINITY},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        assert_true(faults_tf32(pairs[i][0]) == pairs[i][1]);
+    assert_true(isnan(faults_tf32(NAN)));
+}
+
+static void warp_matrices(void **state)
+{
+    static const char *const cc80[] = {"cc=80,threads=fwd", "cc=80,threads=rev", "cc=80", NULL};
+    in_each(cc80, matrices);
+    check_child("cc=70", halves, NULL);
+    check_child("cc=80", half_a_warp, "not all lanes of a warp come to the same operation");
+    check_child("cc=80", ended_lane, "not all lanes of a warp come to the same operation");
+    check_child("cc=80", odd_row_of_halves, "load_matrix_sync: rows whose length");
+    check_child("cc=80", odd_row, "load_matrix_sync: rows whose length");
+    check_child("cc=80", odd_address, "load_matrix_sync: an address");
+    check_child("cc=80", odd_address_of_halves, "load_matrix_sync: an address");
+    check_child("cc=80", two_addresses, "different addresses");
+    check_child("cc=80", not_rounded, "a float that was not rounded to TF32");
+    check_child("cc=75", tf32, "no such matrix operation");
+    check_child("cc=61", halves, "no such matrix operation");
+    assert_true(goes_wrong("cc=80", unset_sums));
+}
+
 /* ---- memory ---- */
 
 static const char *touch(size_t index)
@@ -504,6 +586,8 @@ int main(void)
         cmocka_unit_test(shared_memory_begins_as_nan),
         cmocka_unit_test(barriers_that_not_all_reach),
         cmocka_unit_test(warp_operations),
+        cmocka_unit_test(warp_matrices),
+        cmocka_unit_test(tf32_is_rounded),
         cmocka_unit_test(kernels_out_of_bounds),
         cmocka_unit_test(memory_of_the_other_side),
         cmocka_unit_test(queued_work),
