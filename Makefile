@@ -44,10 +44,11 @@ CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 CUDART := $(firstword $(wildcard $(CUDA_HOME)/lib64/libcudart_static.a \
 	$(CUDA_HOME)/targets/*/lib/libcudart_static.a /usr/lib/*/libcudart_static.a))
 CUDA_CODE := $(shell scripts/cuda_flags.sh $(NVCC) '$(CUDA_ARCHS)')
+CUDA_TENSOR_CODE := $(shell scripts/cuda_flags.sh $(NVCC) '$(CUDA_ARCHS)' '70 80' 2>/dev/null)
 ifeq ($(CUDA_CODE),)
 $(error nvcc cannot be used: see above, or build with CUDA=0)
 endif
-NVCCFLAGS := -std=c++14 -O3 -g -lineinfo $(CUDA_CODE) -Xcompiler -fPIE,-Wall,-Wextra \
+NVCCFLAGS := -std=c++14 -O3 -g -lineinfo -Xcompiler -fPIE,-Wall,-Wextra \
 	-Xcompiler -fno-exceptions,-fno-rtti,-fno-threadsafe-statics,-Wno-unused-parameter $(if $(WERROR),-Werror all-warnings)
 CUDA_INCLUDE := -isystem $(CUDA_HOME)/include
 CUDA_LIBS := $(CUDART) -lrt
@@ -325,7 +326,8 @@ $(OUT)/libsparse.a: $(LIB_OBJ)
 # Changed flags or another compiler rebuild; an unchanged file keeps its time, a moved tree its objects.
 $(OUT)/flags: force
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(subst $(CURDIR),.,$(CC_VERSION) $(CPPFLAGS) $(CFLAGS) $(NVCCFLAGS)))' >$@.new
+	@printf '%s\n' '$(subst ','\'',$(subst $(CURDIR),.,$(CC_VERSION) $(CPPFLAGS) $(CFLAGS) $(NVCCFLAGS) \
+		$(CUDA_CODE) $(CUDA_TENSOR_CODE)))' >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 .PHONY: force
 force:
@@ -356,10 +358,12 @@ $(OUT)/tests/%.o: tests/%.cpp $(OUT)/flags
 NO_FMAD := fill dropout
 ifeq ($(HAVE_CUDA),nvcc)
 $(NO_FMAD:%=$(OUT)/kernels/cuda/%.cu.o): NVCCFLAGS += -fmad=false
+# Kernels that hold more, the newer the architecture is that they are compiled for.
+$(OUT)/kernels/cuda/gemm_tensor_%.cu.o $(OUT)/bench/%.cu.o: CUDA_CODE := $(CUDA_TENSOR_CODE)
 $(OUT)/%.cu.o: %.cu $(OUT)/flags
 	@mkdir -p $(@D)
 	@echo "  NVCC  $<"
-	$(Q)$(NVCC) $(NVCCFLAGS) -I. -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
+	$(Q)$(NVCC) $(NVCCFLAGS) $(CUDA_CODE) -I. -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@ $<
 else
 $(OUT)/%.cu.o: %.cu $(OUT)/flags
 	@mkdir -p $(@D)

@@ -124,6 +124,22 @@ int device_cuda_info(int ordinal, struct gpu_info *info);
  * 0: none. */
 void device_cuda_versions(int *driver, int *runtime);
 
+/*
+ * How a GPU multiplies in its products: in float, or by tensor cores, which take their operands
+ * rounded to TF32 (8 bits of exponent, 10 of mantissa) or to half (5, 10), and sum in float.
+ */
+enum math { MATH_FP32, MATH_TF32, MATH_FP16, MATH_COUNT };
+
+static inline const char *math_name(enum math math)
+{
+    static const char *const names[MATH_COUNT] = {"fp32", "tf32", "fp16"};
+    return names[math];
+}
+
+/* From now on this GPU multiplies so; before the first work area is asked for. -ENOTSUP and a
+ * sentence where the GPU or this program cannot. */
+int device_cuda_use_math(struct device *d, enum math math);
+
 /* The cuDNN that this program can use, as "9.19.0": 0, or -ENOTSUP and a sentence. */
 enum { CUDNN_VERSION_BYTES = 64 };
 int device_cuda_cudnn(char version[CUDNN_VERSION_BYTES]);

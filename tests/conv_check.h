@@ -25,6 +25,7 @@ struct conv_case {
 
 struct conv_data {
     struct conv2d_dims dims;
+    double limit; /* of an NMSE */
     int transposed;
     size_t n_inp, n_out, n_weight, n_bias;
     float *inp, *out, *weight, *bias; /* out doubles as the gradient of the output */
@@ -39,6 +40,7 @@ static inline struct conv_data conv_data_new(struct conv_case s, int transposed)
         transposed ? (s.h - 1) * s.sh - 2 * s.ph + s.kh : (s.h + 2 * s.ph - s.kh) / s.sh + 1;
     x.dims.ow =
         transposed ? (s.w - 1) * s.sw - 2 * s.pw + s.kw : (s.w + 2 * s.pw - s.kw) / s.sw + 1;
+    x.limit = conv_limit(&x.dims);
     x.n_inp = (size_t)s.n * (size_t)(s.c * s.h * s.w);
     x.n_out = (size_t)s.n * (size_t)(s.k * x.dims.oh * x.dims.ow);
     x.n_weight = (size_t)s.k * (size_t)(s.c * s.kh * s.kw);
@@ -123,19 +125,22 @@ static inline void conv_compare(const char *op, struct device *d, const struct c
              "%s %s %s (%d, %d, %d, %d) k %d kernel %dx%d stride %d,%d pad %d,%d", d->kernels->name,
              x->transposed ? "conv_transpose2d" : "conv2d", op, s->n, s->c, s->h, s->w, s->k, s->kh,
              s->kw, s->sh, s->sw, s->ph, s->pw);
-    check_nmse(what, got, want, count, conv_limit(s));
+    check_nmse(what, got, want, count, x->limit);
     guarded_free(got);
 }
 
 /*
  * All three operations of one shape, set and added, with and without bias, each activation. Of a
- * large one each operation once, with all that it can do: the reference is slow.
+ * large one each operation once, with all that it can do: the reference is slow. limit 0:
+ * conv_limit's.
  */
 static inline void conv_check_case(const struct check_devices *all, struct conv_case s,
-                                   int transposed)
+                                   int transposed, double limit)
 {
     static const enum act acts[ACT_COUNT] = {ACT_NONE, ACT_RELU, ACT_SIGMOID, ACT_LEAKY};
     struct conv_data x = conv_data_new(s, transposed);
+    if (limit > 0)
+        x.limit = limit;
     int large = x.n_out * (size_t)(s.c * s.kh * s.kw) > 10000000;
     for (int i = large ? ACT_COUNT - 1 : 0; i < ACT_COUNT; i++) {
         float *want = conv_forward(all->ref, &x, i > 0, acts[i]);
@@ -160,10 +165,10 @@ static inline void conv_check_case(const struct check_devices *all, struct conv_
     conv_data_free(&x);
 }
 
-static inline void conv_against_reference(struct device *d, struct device *ref, struct conv_case s,
-                                          int transposed)
+static inline void conv_against(struct device *d, struct device *ref, struct conv_case s,
+                                int transposed, double limit)
 {
-    conv_check_case(&(struct check_devices){.ref = ref, .d = {d}, .n = 1}, s, transposed);
+    conv_check_case(&(struct check_devices){.ref = ref, .d = {d}, .n = 1}, s, transposed, limit);
 }
 
 /* Of each case, on each device; the reference computes it once for all of them. */
@@ -171,8 +176,14 @@ static inline void conv_check_cases(const struct conv_case cases[], size_t n, in
 {
     struct check_devices all = check_devices_open(2);
     for (size_t i = 0; i < n; i++)
-        conv_check_case(&all, cases[i], transposed);
+        conv_check_case(&all, cases[i], transposed, 0);
     check_devices_close(&all);
+}
+
+static inline void conv_against_reference(struct device *d, struct device *ref, struct conv_case s,
+                                          int transposed)
+{
+    conv_against(d, ref, s, transposed, 0);
 }
 
 static inline void conv_check_threads(const char *isa, struct conv_case s, int transposed)

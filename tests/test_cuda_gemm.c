@@ -14,13 +14,10 @@
 #include "kernels/cuda/device_cuda.h"
 #include "kernels/cuda/gemm_plan.h"
 #include "tests/conv_check.h"
+#include "tests/gemm_check.h"
 
 /* As test_gemm.c's. */
 static const double LIMIT = 1e-12;
-
-struct shape {
-    int m, n, k;
-};
 
 static struct device *gpu_of(int processors)
 {
@@ -34,7 +31,7 @@ static struct device *gpu_of(int processors)
 /* Every tile, whole and split, by shape and processors; also what the tests below run. */
 static const struct planned {
     int processors;
-    struct shape s;
+    struct gemm_shape s;
     enum gemm_tile_kind tile;
     int split;
 } planned[] = {
@@ -79,29 +76,6 @@ static void plans_hold_together(void **state)
     }
 }
 
-/* c, between guards; a and b `offset` bytes from an address that suits float4. */
-static float *product(struct device *d, int ta, int tb, struct shape s, int slack, size_t offset,
-                      int add)
-{
-    int lda = (ta ? s.m : s.k) + slack, ldb = (tb ? s.k : s.n) + slack, ldc = s.n + slack;
-    size_t a_count = (size_t)(ta ? s.k : s.m) * (size_t)lda,
-           b_count = (size_t)(tb ? s.n : s.k) * (size_t)ldb, c_count = (size_t)s.m * (size_t)ldc;
-    float *a = guarded_at(a_count * sizeof(*a), offset),
-          *b = guarded_at(b_count * sizeof(*b), offset);
-    float *c = guarded_floats(c_count);
-    random_fill(a, a_count, 1, -1, 1);
-    random_fill(b, b_count, 2, -1, 1);
-    random_fill(c, c_count, 3, -1, 1);
-    for (int i = 0; i < s.m && !add; i++)
-        poison(c + (size_t)i * (size_t)ldc, (size_t)s.n * sizeof(*c));
-    void *work = guarded(d->kernels->gemm_work(d, s.m, s.n, s.k));
-    d->kernels->gemm(d, ta, tb, s.m, s.n, s.k, 0.7f, a, lda, b, ldb, c, ldc, add, work);
-    guarded_free(work);
-    guarded_free_at(a, offset);
-    guarded_free_at(b, offset);
-    return c;
-}
-
 static void each_tile_is_the_reference(void **state)
 {
     struct device *ref = check_device("reference", 1);
@@ -112,8 +86,8 @@ static void each_tile_is_the_reference(void **state)
             /* 0, 4: float4 where the shape allows it; else addresses or rows that do not */
             int slack = way == 1 ? 3 : way == 2 ? 4 : 0, add = way % 2;
             size_t offset = way == 3 ? 4 : 0, count = (size_t)p->s.m * (size_t)(p->s.n + slack);
-            float *got = product(d, way & 1, way >> 1, p->s, slack, offset, add);
-            float *want = product(ref, way & 1, way >> 1, p->s, slack, offset, add);
+            float *got = gemm_product(d, way & 1, way >> 1, p->s, slack, offset, add);
+            float *want = gemm_product(ref, way & 1, way >> 1, p->s, slack, offset, add);
             char what[128];
             snprintf(what, sizeof(what), "tile %d split %d, ta %d tb %d (%d, %d) of %d",
                      (int)p->tile, p->split, way & 1, way >> 1, p->s.m, p->s.n, p->s.k);
@@ -131,8 +105,8 @@ static void any_order_gives_the_same_bits(void **state)
     for (int i = 0; i < PLANNED; i++) {
         const struct planned *p = &planned[i];
         size_t bytes = (size_t)p->s.m * (size_t)p->s.n * sizeof(float);
-        float *once = product(gpu_of(p->processors), 0, 0, p->s, 0, 0, 1);
-        float *again = product(gpu_of(p->processors), 0, 0, p->s, 0, 0, 1);
+        float *once = gemm_product(gpu_of(p->processors), 0, 0, p->s, 0, 0, 1);
+        float *again = gemm_product(gpu_of(p->processors), 0, 0, p->s, 0, 0, 1);
         check_same("a product done again", again, once, bytes);
         guarded_free(once);
         guarded_free(again);

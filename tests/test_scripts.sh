@@ -100,6 +100,21 @@ expect "a pid that was used again" "" "$(background stop old)"
 expect "is left alone" "alive" "$(kill -0 $other && echo alive)"
 kill $other
 
+# For which architectures a source is compiled, by a toolkit that has these. No GPU: nvidia-smi fails.
+mkdir -p "$work/bin"
+printf '#!/bin/sh\nprintf "compute_%%s\\n" 90 75 80 100\n' >"$work/bin/nvcc"
+printf '#!/bin/sh\nexit 9\n' >"$work/bin/nvidia-smi"
+chmod +x "$work/bin/nvcc" "$work/bin/nvidia-smi"
+flags() { PATH=$work/bin:$PATH "$root/scripts/cuda_flags.sh" nvcc "$@" 2>&1 | sed 's/^ *//; s/-gencode arch=//g'; }
+expect "all architectures" "compute_75,code=[compute_75,sm_75,sm_80,sm_90,sm_100]" "$(flags all)"
+expect "all, in steps" "compute_75,code=[compute_75,sm_75] compute_80,code=[compute_80,sm_80,sm_90,sm_100]" \
+    "$(flags all "70 80")"
+expect "without a GPU" "compute_75,code=sm_75 compute_75,code=compute_75" "$(flags "")"
+expect "without a GPU, in steps" "compute_75,code=sm_75 compute_80,code=sm_80 compute_80,code=compute_80" \
+    "$(flags "" "70 80")"
+expect "named ones" "compute_90,code=sm_90 compute_90,code=compute_90" "$(flags 90 "70 80")"
+expect "one that is not there" "CUDA_ARCHS: nvcc has no sm_72, it has: 75 80 90 100" "$(flags 72)"
+
 echo "[  PASSED  ] $passed test(s)."
 [ $failed = 0 ] || echo "[  FAILED  ] $failed test(s), listed above"
 [ $failed = 0 ]

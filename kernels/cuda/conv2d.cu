@@ -90,7 +90,8 @@ static void finish(struct device *d, float *out, const float *bias, int n, int r
 }
 
 void conv_forward(struct device *d, float *out, const float *inp, const float *weight,
-                  const float *bias, const struct conv2d_dims *s, int add, enum act act, void *work)
+                  const float *bias, const struct conv2d_dims *s, int add, enum act act,
+                  enum gemm_gradient gradient, void *work)
 {
     if (cudnn_conv_forward(d, out, inp, weight, s, add, work)) {
         finish(d, out, bias, s->n, s->k, s->oh * s->ow, act);
@@ -99,6 +100,7 @@ void conv_forward(struct device *d, float *out, const float *inp, const float *w
     struct gemm_out to = gemm_out_images(out, s->n, s->k, s->oh, s->ow);
     to.row_bias = bias;
     to.add = add;
+    to.gradient = gradient;
     act = gemm_fuse(&to, act);
     struct columns_operand<1> w = weight_rows(weight, s);
     if (is_matrix(inp, s)) {
@@ -206,7 +208,7 @@ phase_out(float *to, const struct conv2d_dims *s, struct phase y, struct phase x
 
 void conv_backward_data(struct device *d, float *to, const float *dout, const float *weight,
                         const float *bias, const struct conv2d_dims *s, int add, enum act act,
-                        void *work)
+                        enum gemm_gradient gradient, void *work)
 {
     if (cudnn_conv_backward_data(d, to, dout, weight, s, add, work)) {
         finish(d, to, bias, s->n, s->c, s->h * s->w, act);
@@ -219,6 +221,7 @@ void conv_backward_data(struct device *d, float *to, const float *dout, const fl
             struct phase x = phase_of(j, s->w, s->kw, s->sw, s->pw);
             struct gemm_out out = phase_out(to, s, y, x);
             out.add = add;
+            out.gradient = gradient;
             out.row_bias = bias;
             left = gemm_fuse(&out, act);
             struct windows_operand v = {phase_windows(dout, s, y, x)};
@@ -247,7 +250,8 @@ size_t conv_backward_data_work(struct device *d, const struct conv2d_dims *s)
 }
 
 void conv_backward_weights(struct device *d, float *dweight, const float *dout, const float *inp,
-                           const struct conv2d_dims *s, float scale, void *work)
+                           const struct conv2d_dims *s, float scale, enum gemm_gradient gradient,
+                           void *work)
 {
     if (cudnn_conv_backward_weights(d, dweight, dout, inp, s, scale, work))
         return;
@@ -267,6 +271,7 @@ void conv_backward_weights(struct device *d, float *dweight, const float *dout, 
     struct gemm_out out = gemm_out_matrix(dweight, s->k, window, (size_t)window);
     out.alpha = scale;
     out.add = 1;
+    out.gradient = gradient;
     gemm_run(d, a, b, &out, a.depth, work);
 }
 
@@ -283,14 +288,14 @@ size_t conv_backward_weights_work(struct device *d, const struct conv2d_dims *s)
 void CUDA(conv2d_forward)(struct device *d, float *out, const float *inp, const float *weight,
                           const float *bias, const struct conv2d_dims *s, enum act act, void *work)
 {
-    conv_forward(d, out, inp, weight, bias, s, 0, act, work);
+    conv_forward(d, out, inp, weight, bias, s, 0, act, GRADIENT_NONE, work);
 }
 
 void CUDA(conv2d_backward_data)(struct device *d, float *dinp, const float *dout,
                                 const float *weight, const struct conv2d_dims *s, int add,
                                 void *work)
 {
-    conv_backward_data(d, dinp, dout, weight, NULL, s, add, ACT_NONE, work);
+    conv_backward_data(d, dinp, dout, weight, NULL, s, add, ACT_NONE, GRADIENT_B, work);
 }
 
 void CUDA(conv2d_backward_weights)(struct device *d, float *dweight, float *dbias,
@@ -299,7 +304,7 @@ void CUDA(conv2d_backward_weights)(struct device *d, float *dweight, float *dbia
 {
     if (dbias)
         gemm_add_row_sums(d, dbias, dout, s->n, s->k, s->oh * s->ow, scale);
-    conv_backward_weights(d, dweight, dout, inp, s, scale, work);
+    conv_backward_weights(d, dweight, dout, inp, s, scale, GRADIENT_A, work);
 }
 
 size_t CUDA(conv2d_work)(struct device *d, const struct conv2d_dims *s, int backward)

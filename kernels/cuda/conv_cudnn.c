@@ -147,19 +147,21 @@ static size_t trial_backward_weights_work(struct device *d, const struct cudnn_p
 static void trial_forward(struct device *d, const struct cudnn_plan *p, float *const x[],
                           void *work)
 {
-    conv_forward(d, x[OUT], x[INP], x[WEIGHT], x[BIAS], &p->dims.conv, 0, ACT_RELU, work);
+    conv_forward(d, x[OUT], x[INP], x[WEIGHT], x[BIAS], &p->dims.conv, 0, ACT_RELU, GRADIENT_NONE,
+                 work);
 }
 
 static void trial_backward_data(struct device *d, const struct cudnn_plan *p, float *const x[],
                                 void *work)
 {
-    conv_backward_data(d, x[INP], x[OUT], x[WEIGHT], NULL, &p->dims.conv, 0, ACT_NONE, work);
+    conv_backward_data(d, x[INP], x[OUT], x[WEIGHT], NULL, &p->dims.conv, 0, ACT_NONE, GRADIENT_B,
+                       work);
 }
 
 static void trial_backward_weights(struct device *d, const struct cudnn_plan *p, float *const x[],
                                    void *work)
 {
-    conv_backward_weights(d, x[WEIGHT], x[OUT], x[INP], &p->dims.conv, -1e-3f, work);
+    conv_backward_weights(d, x[WEIGHT], x[OUT], x[INP], &p->dims.conv, -1e-3f, GRADIENT_A, work);
 }
 
 static const struct cudnn_code forward = {

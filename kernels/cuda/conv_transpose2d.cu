@@ -15,7 +15,7 @@ void CUDA(conv_transpose2d_forward)(struct device *d, float *out, const float *i
                                     const struct conv2d_dims *s, enum act act, void *work)
 {
     struct conv2d_dims t = turned(s);
-    conv_backward_data(d, out, inp, weight, bias, &t, 0, act, work);
+    conv_backward_data(d, out, inp, weight, bias, &t, 0, act, GRADIENT_NONE, work);
 }
 
 void CUDA(conv_transpose2d_backward_data)(struct device *d, float *dinp, const float *dout,
@@ -23,7 +23,7 @@ void CUDA(conv_transpose2d_backward_data)(struct device *d, float *dinp, const f
                                           void *work)
 {
     struct conv2d_dims t = turned(s);
-    conv_forward(d, dinp, dout, weight, NULL, &t, add, ACT_NONE, work);
+    conv_forward(d, dinp, dout, weight, NULL, &t, add, ACT_NONE, GRADIENT_B, work);
 }
 
 void CUDA(conv_transpose2d_backward_weights)(struct device *d, float *dweight, float *dbias,
@@ -33,7 +33,7 @@ void CUDA(conv_transpose2d_backward_weights)(struct device *d, float *dweight, f
     struct conv2d_dims t = turned(s);
     if (dbias)
         gemm_add_row_sums(d, dbias, dout, s->n, s->k, s->oh * s->ow, scale);
-    conv_backward_weights(d, dweight, inp, dout, &t, scale, work);
+    conv_backward_weights(d, dweight, inp, dout, &t, scale, GRADIENT_B, work);
 }
 
 size_t CUDA(conv_transpose2d_work)(struct device *d, const struct conv2d_dims *s, int backward)

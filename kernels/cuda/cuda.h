@@ -28,6 +28,13 @@
     type *name = (type *)dynamic_shared_
 #endif
 
+/* 10 * the compute capability that the code which runs was compiled for; tests/emu has its own. */
+#ifdef __CUDA_ARCH__
+#define CUDA_COMPILED_FOR (__CUDA_ARCH__ / 10)
+#elif defined(__CUDACC__)
+#define CUDA_COMPILED_FOR 0
+#endif
+
 #define CUDA(entry) cuda_##entry
 #define CUDA_DECLARE(entry) extern "C" KERNEL_TYPE(entry) CUDA(entry);
 KERNELS_EACH(CUDA_DECLARE)

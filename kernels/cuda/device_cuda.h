@@ -36,6 +36,7 @@ struct device_cuda {
     int integrated;   /* GPU and CPU share their memory (Jetson) */
     int pins;         /* pages can be pinned in place; 0 as soon as one could not */
     int sm_count;
+    enum math math;      /* of products */
     cudaError_t error;   /* the first error of anything queued, sticky; cudaSuccess */
     const char *failed;  /* the call that reported it */
     struct cudnn *cudnn; /* the second way; NULL: all goes through our own kernels */

@@ -1,9 +1,10 @@
 /*
  * The product behind every matrix, linear layer and convolution here: C (m, n) = A (m, depth) * B
- * (depth, n), in float with fused multiply-adds, no tensor cores. What A and B are is a struct that
- * knows how to read itself into shared memory (gemm_load.h, gemm_windows.h); where C goes, and what
- * happens to it on the way, is a struct gemm_out. gemm_tile.h holds the kernel and gemm_run;
- * gemm_plan.h chooses among its tiles.
+ * (depth, n), in float with fused multiply-adds, or, where a user asks for it, by tensor cores.
+ * What A and B are is a struct that knows how to read itself into shared memory (gemm_load.h,
+ * gemm_windows.h); where C goes, and what happens to it on the way, is a struct gemm_out.
+ * gemm_frame.h holds the kernel, gemm_tile.h and gemm_tensor.h what it multiplies with, and
+ * gemm_run; gemm_plan.h chooses among tiles.
  */
 #ifndef KERNELS_CUDA_GEMM_H
 #define KERNELS_CUDA_GEMM_H
@@ -39,6 +40,8 @@ struct gemm_out {
     const float *row_bias, *column_bias; /* NULL: none */
     int vec;     /* four columns from a multiple of four on are one aligned float4 */
     size_t part; /* how far apart the parts of a split depth are, 0 else */
+    enum gemm_gradient gradient;
+    float lift_a, lift_b; /* what operands are multiplied by; gemm_run's */
 };
 
 /* A row-major matrix of n columns, `stride` apart; scale and the rest as plain as can be. */
@@ -62,6 +65,11 @@ struct gemm_matrix {
     const float *data;
     int stride, along_depth;
 };
+
+/* The table's gemm, with which of its operands is a gradient. */
+void gemm_table(struct device *d, enum gemm_gradient gradient, int ta, int tb, int m, int n, int k,
+                float alpha, const float *a, int lda, const float *b, int ldb, float *c, int ldc,
+                int add, void *work);
 
 /* C = A (m, depth) * B (depth, n); out as for (m, n), or, where gemm_turned, for (n, m). */
 void gemm_matrices(struct device *d, struct gemm_matrix a, struct gemm_matrix b,

@@ -1,6 +1,6 @@
 /*
  * How a block reads its part of a matrix, `OUTER` rows of A or columns of B by `DEPTH` steps of k,
- * into shared memory, where it lies as [DEPTH][OUTER + GEMM_PAD]. An operand is a plain struct of
+ * into shared memory, where it lies as a gemm_layout says. An operand is a plain struct of
  * arguments with a nested `loader`, one a thread:
  *
  *     init     once; outer0 is the block's first row or column
@@ -16,7 +16,67 @@
 
 #include "kernels/cuda/gemm.h"
 
-enum { GEMM_PAD = 4 }; /* keeps rows of shared memory 16-byte aligned and their banks apart */
+/*
+ * What a kernel multiplies, as shared memory holds it: the elements' type, how a float becomes one,
+ * and by how many of them rows are longer than what they hold, which keeps them 16-byte aligned and
+ * their banks apart. EITHER_WAY: the kernel reads rows along the depth as well. `lift`: gemm.h's.
+ */
+struct gemm_float {
+    typedef float element;
+    enum { EITHER_WAY = 0, OUTER_PAD = 4, DEPTH_PAD = 4 };
+
+    static __device__ inline void put(float *to, float v, float)
+    {
+        *to = v;
+    }
+
+    static __device__ inline void put4(float *to, float4 v, float)
+    {
+        *(float4 *)to = v;
+    }
+};
+
+/*
+ * An operand's part in shared memory: rows along the outer side, [DEPTH][OUTER + pad], or, where
+ * the kernel takes either and the operand is read along the depth, [OUTER][DEPTH + pad].
+ */
+template <class N, int OUTER, int DEPTH, int ALONG_DEPTH> struct gemm_layout {
+    typedef typename N::element element;
+    enum {
+        DEPTH_ROWS = ALONG_DEPTH && N::EITHER_WAY,
+        ROW = DEPTH_ROWS ? DEPTH + N::DEPTH_PAD : OUTER + N::OUTER_PAD,
+        SIZE = ROW * (DEPTH_ROWS ? OUTER : DEPTH)
+    };
+
+    static __device__ inline int at(int outer, int k)
+    {
+        return DEPTH_ROWS ? outer * ROW + k : k * ROW + outer;
+    }
+
+    static __device__ inline void put(element *shared, int outer, int k, float v, float lift)
+    {
+        N::put(&shared[at(outer, k)], v, lift);
+    }
+
+    /* Four neighbours along the outer side; along the depth. */
+    static __device__ inline void put_outer(element *shared, int outer, int k, float4 v, float lift)
+    {
+        N::put4(&shared[at(outer, k)], v, lift);
+    }
+
+    static __device__ inline void put_depth(element *shared, int outer, int k, float4 v, float lift)
+    {
+        element *to = &shared[at(outer, k)];
+        if (DEPTH_ROWS) {
+            N::put4(to, v, lift);
+            return;
+        }
+        N::put(to, v.x, lift);
+        N::put(to + ROW, v.y, lift);
+        N::put(to + 2 * ROW, v.z, lift);
+        N::put(to + 3 * ROW, v.w, lift);
+    }
+};
 
 /* An element of a window: where it is from the window's corner, in memory and in the image. */
 struct tap {
@@ -48,6 +108,7 @@ struct rows_operand {
     struct extent per;
 
     enum { SHARED_PER_STEP = 0, SHARED_PER_OUTER = 0 }; /* taps */
+    enum { ALONG_DEPTH = 0 };
 
     template <int OUTER, int DEPTH, int THREADS> struct loader {
         enum { LANES = OUTER / 4, CHUNKS = LANES * DEPTH, EACH = (CHUNKS + THREADS - 1) / THREADS };
@@ -79,13 +140,14 @@ struct rows_operand {
             }
         }
 
-        __device__ void store(float *shared, int thread) const
+        template <class L>
+        __device__ void store(typename L::element *shared, int thread, float lift) const
         {
 #pragma unroll
             for (int c = 0; c < EACH; c++) {
                 int q = thread + c * THREADS;
                 if (CHUNKS % THREADS == 0 || q < CHUNKS)
-                    *(float4 *)&shared[q / LANES * (OUTER + GEMM_PAD) + q % LANES * 4] = held[c];
+                    L::put_outer(shared, q % LANES * 4, q / LANES, held[c], lift);
             }
         }
     };
@@ -104,6 +166,7 @@ template <int PLAIN> struct columns_operand {
     struct extent area, columns; /* area: rows * columns */
 
     enum { SHARED_PER_STEP = 0, SHARED_PER_OUTER = 0 };
+    enum { ALONG_DEPTH = 1 };
 
     template <int OUTER, int DEPTH, int THREADS> struct loader {
         enum { LANES = DEPTH / 4, CHUNKS = LANES * OUTER, EACH = (CHUNKS + THREADS - 1) / THREADS };
@@ -175,18 +238,14 @@ template <int PLAIN> struct columns_operand {
             }
         }
 
-        __device__ void store(float *shared, int thread) const
+        template <class L>
+        __device__ void store(typename L::element *shared, int thread, float lift) const
         {
-            float *to = shared + thread % LANES * 4 * (OUTER + GEMM_PAD) + thread / LANES;
+            const int outer = thread / LANES, k = thread % LANES * 4;
 #pragma unroll
-            for (int c = 0; c < EACH; c++) {
-                if (CHUNKS % THREADS != 0 && thread + c * THREADS >= CHUNKS)
-                    continue;
-                to[c * (THREADS / LANES)] = held[c].x;
-                to[c * (THREADS / LANES) + OUTER + GEMM_PAD] = held[c].y;
-                to[c * (THREADS / LANES) + 2 * (OUTER + GEMM_PAD)] = held[c].z;
-                to[c * (THREADS / LANES) + 3 * (OUTER + GEMM_PAD)] = held[c].w;
-            }
+            for (int c = 0; c < EACH; c++)
+                if (CHUNKS % THREADS == 0 || thread + c * THREADS < CHUNKS)
+                    L::put_depth(shared, outer + c * (THREADS / LANES), k, held[c], lift);
         }
     };
 };

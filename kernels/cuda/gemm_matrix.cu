@@ -33,7 +33,11 @@ void gemm_columns_rows(struct device *d, const columns_operand<1> &a, const rows
 void gemm_matrices(struct device *d, struct gemm_matrix a, struct gemm_matrix b,
                    const struct gemm_out *out, int m, int n, int depth, void *work)
 {
+    struct gemm_out turned = *out;
     if (gemm_turned(m, n)) {
+        if (out->gradient != GRADIENT_NONE)
+            turned.gradient = out->gradient == GRADIENT_A ? GRADIENT_B : GRADIENT_A;
+        out = &turned;
         struct gemm_matrix other = a;
         int rows = m;
         a = b;

@@ -35,6 +35,7 @@ struct gemm_out gemm_out_matrix(float *c, int m, int n, size_t stride)
     out.x = 1;
     out.alpha = 1;
     out.below = 1;
+    out.lift_a = out.lift_b = 1;
     out.vec = gemm_aligned(c, stride) && n % 4 == 0;
     return out;
 }

@@ -24,6 +24,17 @@ struct gemm_plan {
  * processors alone. */
 struct gemm_plan gemm_plan_of(struct device *d, int m, int n, int depth);
 
+/* Stores 10 * the compute capability that the tensor core kernels were compiled for. (queued) */
+void gemm_compiled_for(struct device *d, int *capability);
+
+/*
+ * Which operand holds a gradient. Those of a mean over many samples are often smaller than what a
+ * half tells apart (6e-8), so they become halves times GEMM_LIFT, a power of two, which the sums
+ * are divided by. A gradient above 63 overflows then, as anything above 65504 does.
+ */
+enum gemm_gradient { GRADIENT_NONE, GRADIENT_A, GRADIENT_B };
+enum { GEMM_LIFT = 1024 };
+
 /* A product of few columns has a tile; one of as few rows is computed as C^T (n, m). */
 enum { GEMM_THIN = 16 };
 

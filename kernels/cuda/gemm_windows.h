@@ -68,6 +68,7 @@ struct windows_operand {
     struct windows s;
 
     enum { SHARED_PER_STEP = 1, SHARED_PER_OUTER = 0 };
+    enum { ALONG_DEPTH = 0 };
 
     template <int OUTER, int DEPTH, int THREADS> struct loader {
         enum { GROUPS = THREADS / OUTER, EACH = (DEPTH / 4 + GROUPS - 1) / GROUPS };
@@ -98,7 +99,8 @@ struct windows_operand {
             }
         }
 
-        __device__ void store(float *shared, int thread) const
+        template <class L>
+        __device__ void store(typename L::element *shared, int thread, float lift) const
         {
 #pragma unroll
             for (int c = 0; c < EACH; c++) {
@@ -106,7 +108,7 @@ struct windows_operand {
 #pragma unroll
                 for (int e = 0; e < 4; e++)
                     if (p < DEPTH)
-                        shared[(p + e) * (OUTER + GEMM_PAD) + thread % OUTER] = held[4 * c + e];
+                        L::put(shared, thread % OUTER, p + e, held[4 * c + e], lift);
             }
         }
     };
@@ -118,6 +120,7 @@ struct windows_by_pixel_operand {
     struct windows s;
 
     enum { SHARED_PER_STEP = 0, SHARED_PER_OUTER = 1 };
+    enum { ALONG_DEPTH = 1 };
 
     template <int OUTER, int DEPTH, int THREADS> struct loader {
         enum { EACH = OUTER * DEPTH / THREADS, APART = THREADS / DEPTH };
@@ -145,11 +148,12 @@ struct windows_by_pixel_operand {
                 held[c] = window.read(o.s, taps[thread / DEPTH + c * APART]);
         }
 
-        __device__ void store(float *shared, int thread) const
+        template <class L>
+        __device__ void store(typename L::element *shared, int thread, float lift) const
         {
 #pragma unroll
             for (int c = 0; c < EACH; c++)
-                shared[thread % DEPTH * (OUTER + GEMM_PAD) + thread / DEPTH + c * APART] = held[c];
+                L::put(shared, thread / DEPTH + c * APART, thread % DEPTH, held[c], lift);
         }
     };
 };

@@ -21,7 +21,7 @@ void CUDA(linear_forward)(struct device *d, float *out, const float *inp, const 
 void CUDA(linear_backward_data)(struct device *d, float *dinp, const float *dout,
                                 const float *weight, int n, int c, int k, int add, void *work)
 {
-    CUDA(gemm)(d, 0, 0, n, c, k, 1, dout, k, weight, c, dinp, c, add, work);
+    gemm_table(d, GRADIENT_A, 0, 0, n, c, k, 1, dout, k, weight, c, dinp, c, add, work);
 }
 
 void CUDA(linear_backward_weights)(struct device *d, float *dweight, float *dbias,
@@ -30,7 +30,7 @@ void CUDA(linear_backward_weights)(struct device *d, float *dweight, float *dbia
 {
     if (dbias)
         gemm_add_row_sums(d, dbias, dout, n, k, 1, scale);
-    CUDA(gemm)(d, 1, 0, k, c, n, scale, dout, k, inp, c, dweight, c, 1, work);
+    gemm_table(d, GRADIENT_A, 1, 0, k, c, n, scale, dout, k, inp, c, dweight, c, 1, work);
 }
 
 /* Of up to n samples: fewer may be worth a split, which wants more. */

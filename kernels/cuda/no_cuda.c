@@ -23,6 +23,12 @@ int device_cuda_info(int ordinal, struct gpu_info *info)
     return device_cuda_count(&count);
 }
 
+int device_cuda_use_math(struct device *d, enum math math)
+{
+    int count;
+    return device_cuda_count(&count);
+}
+
 int device_cuda_use_cudnn(struct device *d, struct choice_book *book)
 {
     int count;

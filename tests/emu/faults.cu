@@ -218,13 +218,9 @@ cudaError_t faults_votes(cudaStream_t stream, int *out)
 cudaError_t faults_matrix(cudaStream_t stream, float *out, int halves, enum faults_matrix how,
                           float more)
 {
-    struct device_cuda c;
     if (halves)
-        LAUNCH(device_of(&c, stream), (matrix<__half, __half, 16>), 1, 32, 0, out, how, more);
-    else
-        LAUNCH(device_of(&c, stream), (matrix<nvcuda::wmma::precision::tf32, float, 8>), 1, 32, 0,
-               out, how, more);
-    return c.error;
+        QUEUE(stream, (matrix<__half, __half, 16>), 32, 0, out, how, more);
+    QUEUE(stream, (matrix<nvcuda::wmma::precision::tf32, float, 8>), 32, 0, out, how, more);
 }
 
 float faults_tf32(float v)
