@@ -39,6 +39,11 @@ static int check_together(const struct config *c)
     if (c->command == CMD_INFER && c->npart_file && !c->role->reads_data)
         return err_set(EINVAL, "role %s has no data to read, there is \"%s\": leave it out",
                        c->role->name, c->part_file[0]);
+    if (c->conv_algo == CONV_CUDNN && c->math != MATH_FP32)
+        return err_set(EINVAL,
+                       "--conv-algo cudnn computes in fp32 alone, there is --math %s: leave one of "
+                       "them out",
+                       math_name(c->math));
     if (c->save && c->log && !strcmp(c->save, c->log))
         return err_set(EINVAL, "--save and --log both name %s: give two files", c->save);
     if (c->part != PART_UNSAID && config_given(c, OPT_LAYERS))

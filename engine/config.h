@@ -18,6 +18,7 @@
 #include "engine/dotenv.h"
 #include "engine/options.h"
 #include "engine/roles.h"
+#include "kernels/device.h"
 #include "kernels/tensor.h"
 
 /* Which share of its model a name of the original's asks for. */
@@ -53,6 +54,7 @@ struct config {
     int threads;       /* 0: all cores */
     const char *isa;
     enum conv_algo conv_algo;        /* what computes a GPU's convolutions */
+    enum math math;                  /* of a GPU's products */
     struct address upstream, listen; /* filled where the role has one */
     enum transport transport;
     uint64_t inferences;         /* 0: the test split once */

@@ -29,6 +29,7 @@ static const struct {
 static const char *const datasets[] = {"auto",  "cifar10", "cifar100", "fashion-mnist",
                                        "mnist", "shapes",  NULL};
 static const char *const conv_algos[] = {"auto", "own", "cudnn", NULL};
+static const char *const maths[] = {"fp32", "tf32", "fp16", NULL}; /* as enum math */
 static const char *const isas[] = {"auto", "avx512", "avx2", "neon", "plain", "reference", NULL};
 static const char *const dtypes[] = {"f32", "f16", NULL};
 static const char *const answers[] = {"boxes", "raw", NULL};
@@ -277,6 +278,10 @@ int config_word(struct config *c, enum option o, const char *text)
     case OPT_CONV_ALGO:
         ret = parse_choice(&i, o, text, conv_algos);
         c->conv_algo = (enum conv_algo)i;
+        return ret;
+    case OPT_MATH:
+        ret = parse_choice(&i, o, text, maths);
+        c->math = (enum math)i;
         return ret;
     case OPT_INFERENCES:
         return number_u64(&c->inferences, "--inferences", text, 0, MAX_COUNT);

@@ -69,6 +69,9 @@ static const struct option_spec specs[OPT_COUNT] = {
         "what computes a GPU's convolutions, pools and batch-norm: the program's own kernels, "
         "NVIDIA's cuDNN, or auto (default), each the faster one where cuDNN is installed, as it "
         "was measured once and kept in DATA_DIR/cudnn-choices.json"},
+    [OPT_MATH] = {"math", {0}, "fp32|tf32|fp16", RUNS, 0,
+        "what a GPU multiplies in: fp32 (default), or by tensor cores in tf32 or fp16, less exact, "
+        "summed in fp32, by own kernels; each node has its own"},
     [OPT_UPSTREAM] = {"upstream", {0}, "HOST:PORT", RUNS, NEEDS_UPSTREAM,
         "($MASTER_UPSTREAM_HOST:$MASTER_UPSTREAM_PORT, else 127.0.0.1:50007)"},
     [OPT_LISTEN] = {"listen", {0}, "ADDR:PORT", RUNS, NEEDS_LISTENER,

@@ -52,6 +52,7 @@ enum option {
     OPT_THREADS,
     OPT_ISA,
     OPT_CONV_ALGO,
+    OPT_MATH,
     OPT_UPSTREAM,
     OPT_LISTEN,
     OPT_TRANSPORT,

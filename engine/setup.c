@@ -35,6 +35,9 @@ static int setup_cpu(struct device **dev, const struct config *c, const char *wh
     if (c->conv_algo == CONV_CUDNN)
         return err_set(ENOTSUP, "--conv-algo cudnn wants a GPU, this run is on the CPU%s%s",
                        why ? ": " : "", why ? why : "");
+    if (c->math != MATH_FP32)
+        return err_set(ENOTSUP, "--math %s wants a GPU, this run is on the CPU%s%s: leave it out",
+                       math_name(c->math), why ? ": " : "", why ? why : "");
     int ret = device_cpu_open(dev, c->threads, c->isa);
     if (ret < 0)
         return setup_not_words(ret);
@@ -50,13 +53,16 @@ static int setup_cuda(struct device **dev, const struct config *c, int ordinal)
     int ret = device_cuda_open(dev, ordinal);
     if (ret == 0)
         ret = device_cuda_info(ordinal, &info);
+    if (ret == 0 && c->math != MATH_FP32)
+        ret = device_cuda_use_math(*dev, c->math);
     if (ret != 0) {
         device_close(*dev);
         *dev = NULL;
         return setup_not_words(ret);
     }
-    setup_say(c, "Using cuda:%d (%s, compute capability %d.%d) for processing", ordinal, info.name,
-              info.major, info.minor);
+    setup_say(c, "Using cuda:%d (%s, compute capability %d.%d) for processing%s%s", ordinal,
+              info.name, info.major, info.minor, c->math != MATH_FP32 ? ", products in " : "",
+              c->math != MATH_FP32 ? math_name(c->math) : "");
     return 0;
 }
 

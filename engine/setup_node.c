@@ -113,12 +113,13 @@ static int name_machine(char *text, size_t bytes, int ordinal, const char *cudnn
     return ret;
 }
 
-/* The second way of a GPU's kernels. Where nobody asked for cuDNN, to be without it is no error. */
+/* The second way of a GPU's kernels, in fp32 alone. Where nobody asked for cuDNN, to be without it
+ * is no error. */
 static int open_choices(struct node *n, const struct config *c)
 {
     char machine[512], cudnn[CUDNN_VERSION_BYTES], why[512];
     bool asked = c->conv_algo == CONV_CUDNN;
-    if (strcmp(n->dev->ops->name, "cuda") != 0 || c->conv_algo == CONV_OWN)
+    if (strcmp(n->dev->ops->name, "cuda") != 0 || c->conv_algo == CONV_OWN || c->math != MATH_FP32)
         return 0;
     int ret = device_cuda_cudnn(cudnn);
     if (ret == 0)

@@ -81,6 +81,19 @@ static inline bool have_gpu(void)
     return device_cuda_count(&count) == 0;
 }
 
+static inline bool have_math(enum math math)
+{
+    struct device *d;
+    if (!have_gpu())
+        return false;
+    if (math == MATH_FP32)
+        return true;
+    CHECK(device_cuda_open(&d, 0) == 0);
+    bool have = device_cuda_use_math(d, math) == 0;
+    device_close(d);
+    return have;
+}
+
 /* emu: settings of the emulated GPU. graphs "0": without. */
 static inline void run_apart(struct split_run *r, const char *emu, const char *graphs,
                              struct outcome *out)
@@ -98,7 +111,7 @@ static inline void run_apart(struct split_run *r, const char *emu, const char *g
         setenv("SPARSE_CUDA_GRAPHS", graphs, 1);
         pid_t looks = fork();
         if (looks == 0)
-            _exit(strcmp(r->isa, "cuda") == 0 && !have_gpu() ? SKIPPED : 0);
+            _exit(strcmp(r->isa, "cuda") == 0 && !have_math(r->math) ? SKIPPED : 0);
         CHECK(waitpid(looks, &status, 0) == looks && WIFEXITED(status));
         if (WEXITSTATUS(status))
             _exit(WEXITSTATUS(status));

@@ -33,6 +33,7 @@ enum { SPLIT_MAX_NODES = 4, SPLIT_MAX_STEPS = 8 };
 struct split_run {
     const char *model, *isa;      /* isa "cuda": the GPU */
     bool cudnn;                   /* of a GPU: all that cuDNN can do goes through it */
+    enum math math;               /* of a GPU */
     struct model *(*build)(void); /* a model of the test's own, or NULL: by name */
     int codec;
     float dropout;
@@ -87,6 +88,8 @@ static inline void split_node_open(struct node *node, const struct split_run *r,
                                 : device_cuda_open(&node->dev, 0)) < 0)
         fail_msg("%s", err_text());
     if (r->cudnn && !strcmp(r->isa, "cuda") && device_cuda_use_cudnn(node->dev, NULL) < 0)
+        fail_msg("%s", err_text());
+    if (r->math != MATH_FP32 && device_cuda_use_math(node->dev, r->math) < 0)
         fail_msg("%s", err_text());
     node->model = split_model(r, from, to);
     int ret = r->in_flight ? model_bind(node->model, node->dev, RUN_EVAL, MODEL_GRADS_NONE)

@@ -66,6 +66,13 @@ static void expect_no_gpu(const char *reason)
     expect_train("--conv-algo cudnn", 1, "--conv-algo cudnn wants a GPU");
     assert_non_null(strstr(r.err, reason));
 
+    run_train("--math fp16");
+    assert_int_equal(r.status, 1);
+    assert_non_null(strstr(r.err, "--math fp16 wants a GPU, this run is on the CPU: "));
+    assert_non_null(strstr(r.err, reason));
+    run_train("--math fp32");
+    assert_int_equal(r.status, 0);
+
     cli_run(&r, "doctor");
     assert_int_equal(r.status, 0);
     snprintf(line, sizeof(line), "GPU              none: %s", reason);
@@ -190,6 +197,7 @@ static void own_or_cudnn(void **state)
     free(again);
     free(kept);
     assert_null(chosen("--conv-algo own"));
+    assert_null(chosen("--math fp16")); /* which cuDNN's ways are not compared with */
     assert_string_equal(chosen("--conv-algo cudnn"), "Convolutions: own 0, cuDNN 2");
 
     static const struct {
@@ -219,6 +227,47 @@ static void own_or_cudnn(void **state)
     set("");
     cli_run(&r, "doctor");
     assert_non_null(strstr(r.out, "cuDNN            9.0.0\n"));
+}
+
+/* A wish for tensor cores is met or refused with a sentence, whoever lacks them. */
+static void tensor_cores(void **state)
+{
+    static const struct {
+        const char *gpu, *words, *says;
+    } refused[] = {
+        {"cc=72", "--math tf32",
+         "--math tf32 wants a GPU of compute capability 8.0 or newer, emulated GPU 0 has 7.2: "
+         "leave it out, or take --math fp16"},
+        {"cc=61", "--math tf32", "emulated GPU 0 has 6.1: leave it out\n"},
+        {"cc=61", "--math fp16", "--math fp16 wants a GPU of compute capability 7.0 or newer"},
+        {"cc=90,compiled=75", "--math tf32",
+         "compiled for compute capability 8.0 or newer, this program's are for 7.5: build it with "
+         "CUDA_ARCHS=90"},
+        {"cc=90", "--math fp16 --device cpu", "this run is on the CPU: leave it out"},
+        {"cc=90", "--math tf32 --threads 1", "--isa and --threads are the CPU's"},
+    };
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        set(refused[i].gpu);
+        run_train(refused[i].words);
+        assert_int_equal(r.status, 1);
+        if (!strstr(r.err, refused[i].says))
+            fail_msg("%s on %s: %s", refused[i].words, refused[i].gpu, r.err);
+        assert_int_equal(strcspn(r.err, "\n") + 1, strlen(r.err)); /* one sentence */
+    }
+    set("cc=80");
+    run_train("--math tf32");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "for processing, products in tf32\n"));
+    run_train("--math fp32");
+    assert_non_null(strstr(r.out, "for processing\n"));
+    set("cc=80,compiled=75");
+    run_train("--math fp16");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "for processing, products in fp16\n"));
+    run_train("--math tf32 --conv-algo cudnn");
+    assert_int_equal(r.status, 2);
+    assert_non_null(strstr(r.err, "in fp32 alone, there is --math tf32: leave one of them out"));
+    set("");
 }
 
 /* A GPU's error ends the run with a sentence that names the call. */
@@ -312,7 +361,8 @@ int main(void)
         cmocka_unit_test(no_gpu),
 #ifdef EMULATED
         cmocka_unit_test(two_gpus),     cmocka_unit_test(pinned_memory),
-        cmocka_unit_test(own_or_cudnn), cmocka_unit_test(failing_gpu),
+        cmocka_unit_test(own_or_cudnn), cmocka_unit_test(tensor_cores),
+        cmocka_unit_test(failing_gpu),
 #else
         cmocka_unit_test(other_drivers),
 #endif

@@ -139,6 +139,15 @@ static void test_values(void **state)
     must_read(&c, CMD_TRAIN, "--conv-algo cudnn");
     assert_int_equal(c.conv_algo, CONV_CUDNN);
     config_close(&c);
+    must_read(&c, CMD_TRAIN, "--lr 1");
+    assert_int_equal(c.math, MATH_FP32);
+    config_close(&c);
+    must_read(&c, CMD_INFER, "--math fp16");
+    assert_int_equal(c.math, MATH_FP16);
+    config_close(&c);
+    must_read(&c, CMD_TRAIN, "--math tf32 --conv-algo own");
+    assert_int_equal(c.math, MATH_TF32);
+    config_close(&c);
     must_read(&c, CMD_TRAIN, "--role client --codec conv:4 --wire-dtype f16 --transport poll");
     assert_int_equal(c.codec, 4);
     assert_int_equal(c.wire_dtype, DTYPE_F16);
@@ -242,6 +251,8 @@ static void test_refusals(void **state)
         {CMD_TRAIN, "--threads 1025", "--threads"},
         {CMD_TRAIN, "--isa sse",
          "one of auto, avx512, avx2, neon, plain, reference, there is \"sse\""},
+        {CMD_TRAIN, "--math bf16", "one of fp32, tf32, fp16, there is \"bf16\""},
+        {CMD_TRAIN, "--math tf32 --conv-algo cudnn", "in fp32 alone, there is --math tf32"},
         {CMD_TRAIN, "--conv-algo fast", "one of auto, own, cudnn, there is \"fast\""},
         {CMD_TRAIN, "--dataset imagenet", "fashion-mnist"},
         {CMD_TRAIN, "--device gpu", "auto, cpu or cuda[:N]"},
