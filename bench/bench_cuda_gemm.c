@@ -1,6 +1,7 @@
 /*
- * Products, linear layers and convolutions on a GPU, through our own kernels and, where it is,
- * through cuDNN, beside what the GPU reaches with multiply-adds alone. A time is that of several
+ * Products, linear layers and convolutions on a GPU, through our own kernels, in float and by
+ * tensor cores, and, where it is, through cuDNN, beside what the GPU reaches with multiply-adds of
+ * the same kind alone. A time is that of several
  * queued calls, divided by their number. FLOPs are those of the plain algorithms. On a machine
  * without a GPU one line says so.
  *
@@ -18,6 +19,7 @@ struct bench {
     struct device *dev;
     double seconds;
     const char *only, *algo;
+    enum math math;
     double peak; /* FLOP a second */
 };
 
@@ -72,10 +74,11 @@ static void report(struct bench *b, const char *name, double flops, void (*run)(
 {
     double best, median;
     time_of(b, run, arg, &best, &median);
-    printf("{\"bench\":\"%s\",\"algo\":\"%s\",\"ms\":%.4g,\"best_ms\":%.4g,\"tflops\":%.4g,"
+    printf("{\"bench\":\"%s\",\"algo\":\"%s\",\"math\":\"%s\",\"ms\":%.4g,\"best_ms\":%.4g,"
+           "\"tflops\":%.4g,"
            "\"peak_tflops\":%.4g,\"ratio\":%.3f}\n",
-           name, b->algo, 1e3 * median, 1e3 * best, 1e-12 * flops / median, 1e-12 * b->peak,
-           flops / best / b->peak);
+           name, b->algo, math_name(b->math), 1e3 * median, 1e3 * best, 1e-12 * flops / median,
+           1e-12 * b->peak, flops / best / b->peak);
     fflush(stdout);
 }
 
@@ -186,7 +189,7 @@ static void bench_convolution(struct bench *b, const struct conv_case *c, int tu
     close_arrays(&o);
 }
 
-static void bench_all(struct bench *b)
+static void bench_own(struct bench *b, enum math math)
 {
     static const struct part product = {"", gemm};
     static const struct part linear[] = {{" forward", linear_forward},
@@ -196,6 +199,13 @@ static void bench_all(struct bench *b)
     static const int squares[] = {256, 1024, 4096};
     static const int layers[][3] = {
         {1, 4096, 4096}, {16, 4096, 4096}, {64, 4096, 4096}, {64, 512, 4096}, {64, 4096, 1000}};
+    if (device_cuda_use_math(b->dev, math) < 0) {
+        printf(
+            "{\"bench\":\"cuda products and convolutions\",\"math\":\"%s\",\"skipped\":\"%s\"}\n",
+            math_name(math), err_text());
+        return;
+    }
+    b->math = math;
     b->peak = gpu_ceiling_flops(b->dev);
     for (int i = 0; i < 3; i++)
         bench_product(b, "gemm", &product, 1, squares[i], squares[i], squares[i]);
@@ -204,6 +214,13 @@ static void bench_all(struct bench *b)
     for (int i = 0; i < CONV_CASES; i++)
         bench_convolution(b, &conv_cases[i], 0);
     bench_convolution(b, &decoder, 1);
+}
+
+static void bench_all(struct bench *b)
+{
+    bench_own(b, MATH_TF32);
+    bench_own(b, MATH_FP16);
+    bench_own(b, MATH_FP32); /* the last: cuDNN's are beside its ceiling */
     if (device_cuda_use_cudnn(b->dev, NULL) < 0) {
         printf("{\"bench\":\"cuda convolutions\",\"algo\":\"cudnn\",\"skipped\":\"%s\"}\n",
                err_text());

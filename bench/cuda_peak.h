@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-/* Queues one run and returns its floating-point operations. out: cuda_peak_floats on the GPU. */
+/* Queues one run, in d's math, and returns its floating-point operations. out: cuda_peak_floats on
+ * the GPU. */
 double cuda_peak_run(struct device *d, float *out) __attribute__((weak));
 size_t cuda_peak_floats(struct device *d) __attribute__((weak));
 
