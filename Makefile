@@ -401,4 +401,5 @@ $(OUT)/bench/bench_%: $(OUT)/bench/bench_%.o $(OUT)/libsparse.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
--include $(OBJ:.o=.d) $(TESTS:=.d) $(BENCHES:=.d) $(FUZZERS:=.d) $(TEST_SHARED:.o=.d)
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(BENCHES:=.d) $(FUZZERS:=.d) $(TEST_SHARED:.o=.d) \
+	$(patsubst %.cu,$(OUT)/%.cu.d,$(wildcard bench/*.cu tests/emu/*.cu))

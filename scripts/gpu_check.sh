@@ -209,7 +209,9 @@ part_kernels() {
         [[ -x $bench && $bench != *.* ]] || continue
         words=${only[0]}
         only=("${only[@]:1}" '')
-        "$bench" $bench_words ${words:+--only "$words"} >>"$out/kernels.txt" || return 1
+        "$bench" $bench_words ${words:+--only "$words"} >>"$out/kernels.txt" || {
+            reason "$bench failed: see kernels.log" && return 1
+        }
     done
     cat "$out/kernels.txt" >>"$lines"
     grep -q '"ratio"' "$out/kernels.txt" || { reason "no bench printed a line" && return 1; }
