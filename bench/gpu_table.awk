@@ -40,6 +40,7 @@ function cell(value) {
 /"ratio"/ {
     moves = number("tflops") == "" # memory alone
     algo = text("algo") == "" || text("algo") == "own" ? "" : ", " text("algo")
+    algo = algo (text("math") == "" || text("math") == "fp32" ? "" : ", " text("math"))
     kernels = kernels sprintf("| %s%s | %s | %s | %s | %.0f %% |\n", text("bench"), algo, cell(number("ms")), \
         (moves ? cell(number("gbps")) " GB/s" : cell(number("tflops")) " TFLOP/s"), \
         (moves ? cell(number("ceiling_gbps")) " GB/s" : cell(number("peak_tflops")) " TFLOP/s"), 100 * number("ratio"))

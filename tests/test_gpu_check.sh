@@ -48,6 +48,9 @@ expect "a split without a suite" "a suite is missing 1" "$(table split -v least=
 expect "a kernel's row" "| relu in place | 0.021 | 1520 GB/s | 1600 GB/s | 95 % |" \
     "$(echo '{"bench":"relu in place","ms":0.021,"gbps":1520,"ceiling_gbps":1600,"ratio":0.95}' | table all | grep relu)"
 
+expect "a product's row" "| gemm 256, cudnn, fp16 | 0.5 | 60 TFLOP/s | 120 TFLOP/s | 51 % |" \
+    "$(echo '{"bench":"gemm 256","algo":"cudnn","math":"fp16","ms":0.5,"best_ms":0.4,"tflops":60,"peak_tflops":120,"ratio":0.51}' |
+        table all | grep gemm)"
 expect "eager alone" "| vgg11 train 8 | 2.5 | 4 |  | 1.60 |" "$(printf '%s\n' "$ours" "$eager" | table all | grep vgg11)"
 expect "PyTorch's rows" "| vgg11 train 8 | 2.5 | 4 | 3 | 1.20 |" \
     "$(printf '%s\n' "$ours" "$eager" "$compiled" | table all | grep vgg11)"
