@@ -8,12 +8,12 @@
  * memory: a warp at a time, 512 sums at once, from where gemm_store_tile takes 4 x 4 a thread.
  *
  * What a block takes, by ptxas 13, halves for sm_75, 80, 90 and TF32 for sm_80, 90, all operands.
- * Not yet run on a GPU.
+ * Some of the first spill 4 bytes. Not yet run on a GPU.
  *
  *   tile       threads  a warp's  shared, half  registers   shared, TF32  registers
  *   128 x 128  256      64 x 32   18 to 26      120 to 128  34 to 42      128
- *   64 x 64    128      32 x 32   9 to 13       85 to 106   18 to 21      108 to 128
- *   128 x 16   128      32 x 16   10 to 14      71 to 90    19 to 24      84 to 118
+ *   64 x 64    128      32 x 32   9 to 13       85 to 106   18 to 21      96 to 118
+ *   128 x 16   128      32 x 16   10 to 14      71 to 90    19 to 24      80 to 96
  */
 #ifndef KERNELS_CUDA_GEMM_TENSOR_H
 #define KERNELS_CUDA_GEMM_TENSOR_H
