@@ -118,8 +118,9 @@ static int name_machine(char *text, size_t bytes, int ordinal, const char *cudnn
 static int open_choices(struct node *n, const struct config *c)
 {
     char machine[512], cudnn[CUDNN_VERSION_BYTES], why[512];
-    bool asked = c->conv_algo == CONV_CUDNN;
-    if (strcmp(n->dev->ops->name, "cuda") != 0 || c->conv_algo == CONV_OWN || c->math != MATH_FP32)
+    bool asked = c->conv_algo == CONV_CUDNN, source = !c->role->listens && !c->role->layers;
+    if (strcmp(n->dev->ops->name, "cuda") != 0 || source || c->conv_algo == CONV_OWN ||
+        c->math != MATH_FP32)
         return 0;
     int ret = device_cuda_cudnn(cudnn);
     if (ret == 0)
