@@ -146,7 +146,7 @@ int main(int argc, char **argv)
     d->kernels->fill_uniform(d, a.small, SMALL, &key, 0.5f, 1.5f);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (cases[i].run == xent) /* labels: all of them 0 */
-            d->kernels->fill(d, (float *)a.arg, BENCH_BATCH, 0);
+            d->kernels->fill(d, (void *)a.arg, BENCH_BATCH, 0);
         bench_case(&a, &cases[i], &o);
     }
     struct buffer *all[] = {&x, &y, &z, &arg, &small};

@@ -16,15 +16,15 @@ enum {
  * and in little enough scratch; -1: none. */
 #define FIRST_FIT(found, count, fit)                                              \
     do {                                                                          \
-        for (fit = 0; fit < (count); fit++)                                       \
+        for ((fit) = 0; (fit) < (count); (fit)++)                                 \
             if ((found)[fit].status == CUDNN_STATUS_SUCCESS &&                    \
                 (found)[fit].determinism == CUDNN_DETERMINISTIC &&                \
                 (found)[fit].mathType != CUDNN_TENSOR_OP_MATH &&                  \
                 (found)[fit].mathType != CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION && \
                 (found)[fit].memory <= SCRATCH_MOST)                              \
                 break;                                                            \
-        if (fit == (count))                                                       \
-            fit = -1;                                                             \
+        if ((fit) == (count))                                                     \
+            (fit) = -1;                                                           \
     } while (0)
 
 static int describe(struct device *d, struct cudnn_plan *p)

@@ -32,8 +32,9 @@ enum {
 static double cycles(enum gemm_tile_kind kind, enum math math, int processors, int m, int n,
                      int depth, int splits)
 {
-    double blocks = (double)((m + tiles[kind].bm - 1) / tiles[kind].bm) *
-                    ((n + tiles[kind].bn - 1) / tiles[kind].bn) * splits;
+    int down = (m + tiles[kind].bm - 1) / tiles[kind].bm;
+    int across = (n + tiles[kind].bn - 1) / tiles[kind].bn;
+    double blocks = (double)down * across * splits;
     double part = (double)depth / splits + PART_STEP; /* the first step is waited for */
     double one = tiles[kind].bm * tiles[kind].bn * part / tiles[kind].rate[math];
     double each = ceil(blocks / processors); /* of the busiest processor */
