@@ -29,7 +29,7 @@
  */
 static double limit_of(int depth)
 {
-    double error = depth / 4 * 0x1p-24;
+    double error = 0.25 * depth * 0x1p-24;
     return 1e-12 + error * error;
 }
 
