@@ -34,7 +34,7 @@ tests_only='' train_models="small vgg11" train_words="--batch-size 16 --batches 
 detectors="yolov3-tiny yolov3 shapes-yolo" split_model=vgg11 split_words="--batch-size 64 --batches 6"
 bench_words="--seconds 0.1" bench_only='' works="vgg11:1 vgg11:8 vgg11:64 yolov3:1:infer yolov3:8:infer yolov3:64:infer"
 torch_device=cuda step_seconds=2
-sanitized='elementwise|pool2d|batchnorm|gemm|linear|conv2d|conv_transpose2d|cuda_kernels|cuda_queue'
+sanitized='elementwise|pool2d|batchnorm|gemm|linear|cuda_tensor|conv2d|conv_transpose2d|cuda_kernels|cuda_queue'
 if [ -n "$emulated" ]; then
     tests_only="--only device_cuda" train_models=small train_words="--batch-size 4 --batches 2"
     detectors=tests/fixtures/detector.cfg split_model=small split_words="--batch-size 8 --batches 2"

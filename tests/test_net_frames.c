@@ -185,7 +185,7 @@ static void test_small_sizes(void **state)
         run_sizes(&variants[v], sizes, sizeof(sizes) / sizeof(sizes[0]), 9);
 }
 
-/* Frames of 12 MiB: more than the sockets of both ends hold, and than may be locked in memory,
+/* Frames of 12 MiB: more than sockets hold at first, and than may be locked in memory by default,
  * which zero-copy sends count against. */
 static void test_large_sizes(void **state)
 {
