@@ -108,18 +108,24 @@ void cudnn_maxpool_plan(struct device *d, const struct pool_dims *s, int train)
         cudnn_plan(d, &max_forward, &dims);
 }
 
-int cudnn_maxpool_forward(struct device *d, float *out, const uint8_t *arg, const float *inp,
-                          const struct pool_dims *s)
+/* 0: it is not through cuDNN. */
+static int pool_forward(struct device *d, struct cudnn_plan *p, float *out, const float *inp)
 {
-    union cudnn_dims dims = {{0}};
-    dims.pool = *s;
-    struct cudnn_plan *p = arg ? NULL : cudnn_planned(d, &max_forward, &dims);
     float one = 1, zero = 0;
     if (!p)
         return 0;
     MUST(d, cudnnPoolingForward, cuda_of(d)->cudnn->handle, p->pool, &one, p->inp, inp, &zero,
          p->out, out);
     return 1;
+}
+
+int cudnn_maxpool_forward(struct device *d, float *out, const uint8_t *arg, const float *inp,
+                          const struct pool_dims *s)
+{
+    union cudnn_dims dims = {{0}};
+    dims.pool = *s;
+    struct cudnn_plan *p = arg ? NULL : cudnn_planned(d, &max_forward, &dims);
+    return pool_forward(d, p, out, inp);
 }
 
 /* Bins that are all alike are windows that touch. 0: they are not. */
@@ -148,12 +154,7 @@ int cudnn_avgpool_forward(struct device *d, float *out, const float *inp, int n,
     union cudnn_dims dims;
     struct cudnn_plan *p =
         average_dims(&dims, n, c, h, w, oh, ow) ? cudnn_planned(d, &average_forward, &dims) : NULL;
-    float one = 1, zero = 0;
-    if (!p)
-        return 0;
-    MUST(d, cudnnPoolingForward, cuda_of(d)->cudnn->handle, p->pool, &one, p->inp, inp, &zero,
-         p->out, out);
-    return 1;
+    return pool_forward(d, p, out, inp);
 }
 
 /* The gradient of an average depends on neither its input nor its output, which the call wants all
